@@ -1,1 +1,1 @@
-"""Adapters from the conventions of hand-written code to the harness's own: layers become functions, training steps become traces."""
+"""Adapters for the usual conventions of hand-written code: they turn its layers into functions and its training steps into traces."""

@@ -1,4 +1,4 @@
-"""A layer of any convention as a pure function: applies layouts, batches samples, and turns failures into errors with a reason."""
+"""Turn a layer of any convention into a pure function: apply layouts, batch samples, and report failures as errors with a reason."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from crosscheck.core.precision import Array, Bound
 Results = dict[str, Array]
 
 _PLENTY = 10**7
-"""A result with this many more elements than expected is refused at once; a smaller one is kept, so that the report can show what is wrong."""
+"""A result with this many more elements than expected is refused. Other results of a wrong size are kept, so that the report can show their shape."""
 
 NO_GRAD_INPUT = "backward returns no input gradient"
 
 
 @dataclass
 class AdaptedLayer:
-    """A subject as a pure function of arrays in the reference's layout."""
+    """A layer of the subject as a pure function of arrays in the reference's layout."""
 
     convention: Convention
     layout: LayerLayout  # if the subject takes one sample at a time, the patterns are for a batch of one
     reduction: Literal["mean", "sum"] = "mean"  # how the losses of single samples are combined
-    training: bool | None = None  # the mode that the subject is put into; without it the mode stays unchanged
+    training: bool | None = None  # whether to put the subject into training mode; None leaves its mode unchanged
     mask: str = ""  # name of the attribute where a dropout layer stores its mask; if empty, no mask is read
     absent: dict[str, str] = field(default_factory=dict)
     _sizes: dict[str, Array] = field(default_factory=dict, repr=False)
@@ -48,7 +48,7 @@ class AdaptedLayer:
         Raises
         ------
         SubjectError
-            If the subject raises, or returns something that is not an array of the right kind; the results up to then are attached.
+            If the subject raises, or returns something that is not an array of real numbers; ``found`` holds the results up to then.
         """
         return self._batched(call) if self.convention.one_sample else self._vjp(call)
 
@@ -77,7 +77,7 @@ class AdaptedLayer:
         return result
 
     def _combined(self, name: str, parts: list[Array], mean: float) -> Array:
-        """Return a quantity of a batch, combined from those of its samples."""
+        """Combine the values of a quantity for single samples into its value for the batch."""
         if len({part.shape for part in parts}) > 1:
             shapes = " and ".join(sorted({str(part.shape) for part in parts}))
             raise SubjectError(f"{name} has the shapes {shapes} for different samples, expected the same shape for all of them")
@@ -125,7 +125,7 @@ class AdaptedLayer:
                 instance.switch(self.training)
 
     def stored_mask(self, instance: Any, call: Call) -> Array:
-        """Return the mask that a forward pass stored in the layer, in the reference's layout: not zero where an element was kept."""
+        """Return the mask that a forward pass stored in the layer, in the reference's layout; it is not zero where an element was kept."""
         mask = getattr(getattr(instance, "layer", instance), self.mask, None)
         own = np.shape(self.own_input(call))
         try:
@@ -136,7 +136,7 @@ class AdaptedLayer:
         return self.layout.input.to_reference(left, self.convention.one_sample)
 
     def _receive_grads(self, instance: Instance, grads: Mapping[str, Any], call: Call, found: Results) -> None:
-        """Add every gradient that is an array of the right kind to ``found``; then raise for the first that is not."""
+        """Add every usable gradient to ``found``; then raise for the first gradient that is missing or not a usable array."""
         failed = []
         for quantity in ("grad_input", *(f"{name}.grad" for name in self.layout.params)):
             name, value = self.reference_name(quantity), grads.get(quantity)
@@ -152,7 +152,7 @@ class AdaptedLayer:
             raise failed[0]
 
     def reference_name(self, quantity: str) -> str:
-        """Return the reference's name of a quantity, given the subject's."""
+        """Translate the subject's name of a quantity to the reference's name."""
         name, _, suffix = quantity.rpartition(".")
         return f"{self.layout.params[name].name}.{suffix}" if suffix == "grad" else quantity
 
@@ -161,39 +161,39 @@ class AdaptedLayer:
         return to_subject(self.layout.params, call.params)
 
     def own_input(self, call: Call) -> Array:
-        """Return the input in the subject's layout, possibly as a view of the call's."""
+        """Return the call's input in the subject's layout, possibly as a view."""
         return self.layout.input.to_subject(call.x, self.convention.one_sample)
 
     def own_grad_output(self, call: Call) -> Array:
-        """Return ``grad_output`` in the subject's layout, possibly as a view of the call's."""
+        """Return the call's ``grad_output`` in the subject's layout, possibly as a view."""
         assert call.grad_output is not None
         return self.layout.output.to_subject(call.grad_output, self.convention.one_sample) if call.grad_output.ndim else call.grad_output
 
     def own_constants(self, call: Call) -> dict[str, Any]:
-        """Return the labels; a subject that takes one sample gets its label as an int."""
+        """Return the labels for the subject, as an int if it takes one sample at a time."""
         if self.convention.one_sample:
             return {name: int(value[0]) for name, value in call.constants.items()}
         return dict(call.constants)
 
     def received(self, quantity: str, value: Any, call: Call) -> Array:
-        """Return a copy of a subject's result in the reference's layout, or raise :class:`SubjectError` if it is not an array that fits."""
+        """Return a copy of a subject's result in the reference's layout; raise :class:`SubjectError` if the result is not an array that fits."""
         layout, like = self._expected(call)[quantity]
         one_sample = self.convention.one_sample and not quantity.endswith(".grad")
         return layout.received(value, quantity, call.x.dtype, one_sample, _PLENTY + (0 if like is None else 2 * like.size))
 
     def _expected(self, call: Call) -> dict[str, tuple[Layout, Array | None]]:
-        """Return the layout of each quantity and an array of the expected size, or None if the size is unknown."""
+        """Return, for each quantity, its layout and an array of its expected size (None if the size is unknown)."""
         grads = {f"{p.name}.grad": (p.layout, call.params[p.name]) for p in self.layout.params.values()}
         kept = {b.name: (b.layout, call.buffers.get(b.name)) for b in self.layout.buffers.values()}
         return {"output": (self.layout.output, call.grad_output), "grad_input": (self.layout.input, call.x), **kept, **grads}
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
-        """Return a bound on the error of measuring a parameter's gradient; None if the subject returns or stores the gradient itself."""
+        """Return a bound of the error of measuring a parameter's gradient; None if the subject returns or stores the gradient itself."""
         name, _, suffix = quantity.rpartition(".")
         if suffix != "grad":
             return None
         samples = len(call.x) if self.convention.one_sample else 1
-        # With a single sample the absolute terms are those of the value itself; the stored ones may be from an earlier batch.
+        # For a single sample, the sum of absolute values is that of ``value``; the stored sums may belong to an earlier batch.
         size = self._sizes.get(quantity, np.abs(value)) if samples > 1 else np.abs(value)
         return self.convention.reading(size, samples * call.params[name])
 

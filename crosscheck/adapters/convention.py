@@ -1,4 +1,4 @@
-"""What all conventions share: how a layer under test is created, gets its parameters and is called.
+"""The interface of all adapters: how to create a layer under test, set its parameters and call it.
 
 An adapter describes a convention and creates instances of the subject. An instance is called as in the subject's own program: forward, then
 backward, with arrays in the subject's layout. :class:`~crosscheck.adapters.adapted_layer.AdaptedLayer` turns any adapter into a pure function.
@@ -20,7 +20,7 @@ from crosscheck.core.precision import Array, Bound
 
 
 class ConventionError(ValueError):
-    """The subject does not follow its declared convention, or no convention fits it."""
+    """The subject does not follow its declared convention, or follows no known convention."""
 
 
 class Instance(Protocol):
@@ -30,13 +30,13 @@ class Instance(Protocol):
         """Set the parameters."""
 
     def forward(self, x: Array, constants: Constants) -> Any:
-        """Run the forward pass and return its output, of whatever type."""
+        """Run the forward pass and return its output, which may have any type."""
 
     def backward(self, grad_output: Array) -> dict[str, Any]:
         """Run the backward pass and return ``grad_input`` and ``NAME.grad`` without copying them."""
 
     def looked_for(self, quantity: str) -> str:
-        """Return a sentence for errors: where a missing gradient was expected, and what was found; empty if gradients are not stored."""
+        """Return a sentence for errors that says where a missing gradient was expected and what was found; empty if gradients are not stored."""
         return ""
 
     def buffers(self) -> Mapping[str, Any]:
@@ -53,7 +53,7 @@ class Instance(Protocol):
 
 
 class Convention(Protocol):
-    """A layer under test and how it is called."""
+    """A layer under test, and the way in which it is called."""
 
     @property
     def one_sample(self) -> bool:
@@ -61,16 +61,16 @@ class Convention(Protocol):
 
     @property
     def keeps(self) -> frozenset[str]:
-        """What an instance stores between calls.
+        """The kinds of values that an instance stores between calls.
 
-        ``"cache"`` if backward uses values that forward stored; ``"grads"`` if gradients stay in the layer until they are replaced; ``"sum"`` if
-        gradients accumulate until they are cleared.
+        ``"cache"``: backward uses values that forward stored. ``"grads"``: gradients stay in the layer until they are replaced. ``"sum"``: gradients
+        accumulate until they are cleared.
         """
         return frozenset()
 
     @property
     def may_lack(self) -> frozenset[str]:
-        """Quantities for which code of this convention may return None; the report lists them as not compared."""
+        """The quantities for which code of this convention may return None; the report lists them as not compared."""
         return frozenset()
 
     @property
@@ -96,18 +96,18 @@ class Convention(Protocol):
         """
 
     def reading(self, size: Array, param: Array) -> Bound | None:
-        """Return a bound on the error of measuring a gradient; None if the subject returns or stores the gradient itself.
+        """Return a bound of the error of measuring a gradient; None if the subject returns or stores the gradient itself.
 
         Parameters
         ----------
         size : array
-            The absolute gradient, added up over the samples.
+            The sum of the gradients' absolute values over the samples.
         """
         return None
 
 
 def copied(layer: Any, replacements: Mapping[int, Any] | None = None) -> Any:
-    """Return a deep copy of a layer; each object whose ``id`` is in ``replacements`` is replaced wherever the layer refers to it.
+    """Return a deep copy of a layer. ``replacements`` maps the ``id`` of an object to the value that replaces it wherever the layer refers to it.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def copied(layer: Any, replacements: Mapping[int, Any] | None = None) -> Any:
 
 
 def _captured(function: FunctionType, layer: Any) -> str:
-    """Return the name of a variable that a function captured and that is the layer or one of its arrays; empty if there is none."""
+    """Return the name of a captured variable of a function that holds the layer or one of its arrays; empty if there is none."""
     own = [layer]
     for held in vars(layer).values():
         own += held.values() if isinstance(held, Mapping) else [held]
@@ -142,7 +142,7 @@ def _captured(function: FunctionType, layer: Any) -> str:
 
 
 def expect_instance(layer: Any) -> None:
-    """Raise :class:`ConventionError` if a subject is a class and not an instance."""
+    """Raise :class:`ConventionError` if a subject is a class instead of an instance."""
     if isinstance(layer, type):
         raise ConventionError(f"{layer.__name__} is a class, expected one of its instances: subject={layer.__name__}(...)")
 
@@ -161,7 +161,7 @@ def methods_in_words(layer: Any) -> str:
 
 
 def title_of(function: Callable[..., Any]) -> str:
-    """Return a function's name for reports, or the class's name of another callable."""
+    """Return a name for reports: a function's name, or the class name of another callable."""
     return getattr(function, "__name__", type(function).__name__)
 
 
@@ -174,7 +174,7 @@ def two_results(result: Any, title: str, expected: str) -> Sequence[Any]:
 
 
 def scaled(grad: Any, grad_output: Array) -> Any:
-    """Return the gradient of a loss times ``grad_output``; anything but an array is returned unchanged, so that a later error names it."""
+    """Return the gradient of a loss times ``grad_output``. Anything but an array is returned unchanged, so that a later error can name its type."""
     if not isinstance(grad, np.ndarray | np.generic) or (grad_output.ndim == 0 and grad_output == 1):
         return grad
     return np.asarray(grad) * grad_output

@@ -1,7 +1,7 @@
-"""A dropout layer draws its own mask. The mask is read from the layer and given to the reference, so that both drop the same elements.
+"""Read the mask that a dropout layer drew and give it to the reference, so that both drop the same elements.
 
-The mask is taken from a declared attribute. Without one it is inferred: an element was kept where the output is not zero or, where the input is
-zero, where the gradient is not zero.
+The mask is read from a declared attribute. Without such an attribute, it is inferred: an element was kept if its output is not zero or, for an input
+of zero, if its gradient is not zero.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass
 class Drawn(AdaptedLayer):
-    """A dropout layer that has already run: returns the stored results, which belong to the mask that it drew."""
+    """A dropout layer that has already run. A call returns the stored results, which belong to the mask that the layer drew."""
 
     results: Mapping[str, Array] = field(default_factory=dict)
     error: SubjectError | None = None
-    """What the layer raised, if it did not return all results."""
+    """The error that the layer raised, if it did not return all results."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return the stored results, or raise the stored error."""
@@ -38,7 +38,7 @@ class Drawn(AdaptedLayer):
 
 
 def drawn(layer: AdaptedLayer, call: Call) -> tuple[Drawn, Call]:
-    """Run a dropout layer; return its results as a layer, and the call with the mask that it drew, for the reference."""
+    """Run a dropout layer. Return a layer that replays its results, and the call with the mask that it drew, for the reference."""
     # Copies, because the layer may write to its arrays.
     own = replace(call, x=arranged(call.x, memory_of(call.x)))
     if call.grad_output is not None:
@@ -51,7 +51,7 @@ def drawn(layer: AdaptedLayer, call: Call) -> tuple[Drawn, Call]:
 
 
 def mask_of(x: Array, results: Mapping[str, Any]) -> Mask:
-    """Return a boolean array that is true where an element was kept, and true everywhere if the results do not show it."""
+    """Return the mask of a dropout layer, true where an element was kept; it is true everywhere if the results do not show which were kept."""
     if "mask" in results and results["mask"].shape == x.shape:
         return np.asarray(results["mask"] != 0)
     output, grad_input = (results.get(name) for name in ("output", "grad_input"))

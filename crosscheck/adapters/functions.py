@@ -1,4 +1,4 @@
-"""Layers as functions: parameters are arguments, gradients are return values, and backward gets a cache or the arguments of forward."""
+"""Adapters for layers that are functions: parameters are arguments, gradients are return values, and backward gets a cache or forward's arguments."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Functions(Convention):
     """``forward(x, w, b, ...)`` and ``backward(grad_output, ...) -> dx, dw, db``.
 
     With a cache, ``forward`` returns ``out, cache`` and ``backward`` takes ``grad_output, cache``. Without a cache, ``forward`` returns ``out``, and
-    the arguments of ``backward`` after the first have the names of arguments of ``forward``, and get the same values.
+    ``backward`` takes ``grad_output`` and any arguments of ``forward``, which are matched by name and get the same values.
 
     Parameters
     ----------
     extra : sequence, or mapping of str to object
-        The arguments of ``forward`` that are not parameters, such as a stride or a configuration: the last ones as a sequence, or any of them by
-        name. Arguments with a default value may be left out; to set one, give it by name.
+        The arguments of ``forward`` that are not parameters, such as a stride or a configuration. A sequence gives values for the last arguments, a
+        mapping for any argument by name. Arguments with a default value may be left out, and can be given only by name.
     cache : bool
         Whether ``forward`` returns a cache.
     one_sample : bool
@@ -69,17 +69,17 @@ class Functions(Convention):
 
     @cached_property
     def params(self) -> list[str]:
-        """The names of the parameters: the arguments after x that are not in ``extra`` and have no default."""
+        """The names of the parameters: all arguments after the first that are not in ``extra`` and have no default."""
         return [name for name in _required(_signature(self.forward))[1:] if name not in self.extra]
 
     @cached_property
     def signatures(self) -> tuple[inspect.Signature, inspect.Signature]:
-        """The signatures of both functions, read only once because difference quotients call the functions some ten thousand times."""
+        """The signatures of both functions. They are cached, because difference quotients call the functions some ten thousand times."""
         return _signature(self.forward), _signature(self.backward)
 
     @property
     def shapes(self) -> Mapping[str, Shape | None]:
-        """The names of the parameters, each with None: arguments have no shapes before a call."""
+        """The names of the parameters, each with None, because arguments have no shapes before a call."""
         return dict.fromkeys(self.params)
 
     @property
@@ -118,7 +118,7 @@ class _FunctionsInstance(Instance):
         signature, _ = convention.signatures
         bound = inspect.BoundArguments(signature, {next(iter(signature.parameters)): x, **self._params, **self._extra})
         result = convention.forward(*bound.args, **bound.kwargs)
-        # Backward may also take arguments that forward took from its defaults.
+        # Backward may also take arguments for which forward used default values.
         bound.apply_defaults()
         self._arguments = dict(bound.arguments)
         if not convention.cache:
@@ -149,7 +149,7 @@ class _FunctionsInstance(Instance):
 
 @dataclass(frozen=True)
 class LossFunction(Convention):
-    """``loss(x, labels) -> loss, dx``: value and gradient from one call.
+    """``loss(x, labels) -> loss, dx``: a function that returns a loss and its gradient.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Layouts as einops patterns: the order of an array's axes in the subject and in the reference.
+"""Layouts: einops patterns that convert arrays between the axis orders of the subject and of the reference.
 
-A pattern reads from the subject to the reference: ``"(h w c) k -> k (c h w)"`` says that the subject's matrix has a row for each of the h*w*c inputs,
-channels varying fastest, and the reference's has a column for each, channels varying slowest. Read backwards, a pattern converts the other way.
+A pattern reads from the subject to the reference. ``"(h w c) k -> k (c h w)"`` says that the subject's matrix has a row for each of the h*w*c inputs,
+with channels varying fastest; the reference's has a column for each, with channels varying slowest. Read backwards, a pattern converts back.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LayoutError(ValueError):
 
 @dataclass(frozen=True)
 class Layout:
-    """A pattern, with the lengths of those axes that the array's shape does not determine.
+    """An einops pattern, and the lengths of those axes that the array's shape does not determine.
 
     Attributes
     ----------
@@ -47,23 +47,20 @@ class Layout:
             raise LayoutError(f"the layout is {self.pattern!r}, expected 'axes in your code -> axes in the reference', such as 'i o -> o i'")
 
     def to_reference(self, array: Array, one_sample: bool = False) -> Array:
-        """Return a contiguous copy of a subject's array in the reference's layout; without a pattern, a single sample becomes a batch of one."""
+        """Convert a subject's array to a contiguous copy in the reference's layout; without a pattern, a single sample becomes a batch of one."""
         if self.pattern:
             return np.array(self._apply(self.pattern, array), order="C")
         return np.array(array[None] if one_sample and array.ndim else array, order="C")
 
     def to_subject(self, array: Array, one_sample: bool = False) -> Array:
-        """Return a reference's array in the subject's layout; without a pattern, a batch of one becomes its single sample.
-
-        The result may be a view of the array given.
-        """
+        """Convert a reference's array to the subject's layout, possibly as a view; without a pattern, a batch of one becomes its single sample."""
         if self.pattern:
             subject, _, reference = self.pattern.partition("->")
             return self._apply(f"{reference}->{subject}", array)
         return array[0] if one_sample else array
 
     def received(self, value: Any, what: str, dtype: np.dtype[Any], one_sample: bool = False, most: float = np.inf) -> Array:
-        """Return a copy, in the reference's layout, of a value that the subject returned or stored.
+        """Convert a value that the subject returned or stored to an array in the reference's layout; the array is a copy.
 
         Raises
         ------
@@ -91,12 +88,12 @@ class Layout:
             ) from error
 
     def expect(self, array: Array, shape: tuple[int, ...], name: str) -> Array:
-        """Return a subject's array in the reference's layout, and check that it has the reference's shape there.
+        """Convert a subject's array to the reference's layout, and check that the result has the expected shape.
 
         Raises
         ------
         LayoutError
-            If the pattern does not apply, or gives another shape.
+            If the pattern does not apply, or the result has a wrong shape.
         """
         try:
             result = self.to_reference(array)
@@ -117,7 +114,7 @@ class Parameter:
 
 
 def to_subject(parameters: Mapping[str, Parameter], arrays: Arrays) -> dict[str, Array]:
-    """Return contiguous copies of parameters under the subject's names and in its layout."""
+    """Convert parameters to the subject's names and layout; the arrays are contiguous copies."""
     return {name: np.array(p.layout.to_subject(arrays[p.name]), order="C") for name, p in parameters.items()}
 
 
@@ -125,7 +122,7 @@ def to_subject(parameters: Mapping[str, Parameter], arrays: Arrays) -> dict[str,
 class LayerLayout:
     """The layouts of one layer's arrays."""
 
-    input: Layout = Layout()  # also of the input's gradient
-    output: Layout = Layout()  # also of the upstream gradient
-    params: dict[str, Parameter] = field(default_factory=dict)  # by the subject's names
-    buffers: dict[str, Parameter] = field(default_factory=dict)  # arrays kept from step to step, such as running statistics; by the subject's names
+    input: Layout = Layout()  # the layout of the input and its gradient
+    output: Layout = Layout()  # the layout of the output and its gradient
+    params: dict[str, Parameter] = field(default_factory=dict)  # the parameters by the subject's names
+    buffers: dict[str, Parameter] = field(default_factory=dict)  # the buffers, such as running statistics, by the subject's names

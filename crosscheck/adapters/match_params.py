@@ -1,11 +1,11 @@
-"""Which parameter of the subject is which parameter of the reference, and in which order each has its axes: as declared, or inferred.
+"""Match the subject's parameters, and the order of their axes, to the reference's, either as declared or by inference.
 
 A declaration reads from the subject to the reference: ``{"W": "weight: i o -> o i"}`` says that the subject's ``W`` is the reference's ``weight``
-with its axes swapped; ``{"b": "bias"}`` says that the axes have the same order. The other parameters are inferred: all ways to pair them and to order
-their axes are tried, and exactly one must fit the shapes. If several fit, as with a square matrix, the error lists them.
+with its axes swapped; ``{"b": "bias"}`` says that the axes have the same order. For the other parameters, all ways to pair them and to order their
+axes are tried, and exactly one way must fit the shapes. If several fit, as with a square matrix, the error lists them.
 
-Running statistics are matched as declared, or by name and shape. A layer may have other arrays, such as a cache for its backward pass, and it may
-expose no statistics at all; statistics without a match are not compared, and the report says why.
+Running statistics are matched as declared, or by name and shape. A layer may also have other arrays, such as a cache for its backward pass, and it
+may have no statistics at all. Statistics of the reference without a match are not compared, and the report says why.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ _PARAMETERS = (
     {"weight", "weights", "w", "kernel", "kernels", "filter", "filters", "filt", "f", "gamma"},
     {"bias", "biases", "b", "beta"},
 )
-"""Usual names of the same parameter."""
+"""Names in common use for the same parameter, one set for each parameter."""
 
 _STATISTICS = (
     {"running_mean", "moving_mean", "run_mean", "mean_running", "global_mean"},
     {"running_var", "running_variance", "moving_var", "moving_variance", "run_var", "var_running", "global_var"},
 )
-"""Usual names of the same running statistic."""
+"""Names in common use for the same running statistic, one set for each statistic."""
 
 _AXES = "abcdefgh"
 
 
 class MappingError(ValueError):
-    """The subject's parameters cannot be mapped to the reference's, or in several ways."""
+    """The subject's parameters cannot be mapped to the reference's, or can be mapped in several ways."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to map a parameter of the subject to one of the reference."""
+    """One way to map a parameter of the subject to a parameter of the reference."""
 
     name: str
     reference: str
@@ -54,7 +54,7 @@ class Way:
 
     @property
     def declared(self) -> str:
-        """The declaration that a user would write for it."""
+        """The declaration that a user would write for this mapping."""
         return f"{self.reference}: {self.pattern}" if self.pattern else self.reference
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Way:
 
 
 def parse(name: str, declaration: str, sizes: Mapping[str, int], where: str = "params") -> Parameter:
-    """Return the parameter, or buffer, that an entry of the argument ``where`` declares.
+    """Parse the declaration of a parameter or buffer; ``where`` is the name of the user's argument that contains it.
 
     Raises
     ------
@@ -86,9 +86,9 @@ def mapped(
     Parameters
     ----------
     subject : mapping
-        Shapes by name; None for an argument of a function, which has no shape.
+        The shapes of the subject's parameters by name; None for an argument of a function, which has no shape.
     reference : mapping or None
-        Shapes by name; None for a function, which takes parameters of any shape.
+        The shapes of the reference's parameters by name; None if the reference is a function, which takes parameters of any shape.
     declared, sizes : mapping
         As :attr:`crosscheck.Pair.params` and :attr:`crosscheck.Pair.sizes`.
 
@@ -108,7 +108,7 @@ def mapped(
     taken = [parameter.name for parameter in result.values()]
     if twice := [name for name in taken if taken.count(name) > 1]:
         both = ", ".join(repr(name) for name, parameter in result.items() if parameter.name == twice[0])
-        raise MappingError(f"params maps {both} to the same parameter of the reference, {twice[0]!r}; map each to another one")
+        raise MappingError(f"params maps {both} to the same parameter of the reference, {twice[0]!r}; map each to a different one")
     left = [name for name in subject if name not in result]
     if reference is None:
         if left:
@@ -127,7 +127,7 @@ def mapped(
 
 
 def _ways(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> Iterator[tuple[Way, ...]]:
-    """Yield every way to pair the parameters and order their axes; where the usual names fit exactly one parameter, only that one is tried."""
+    """Yield every way to pair the parameters and order their axes. If exactly one parameter has a matching name, only that one is tried."""
     if not subject:
         yield ()
         return
@@ -159,7 +159,7 @@ def _ways_of(name: str, shape: Shape | None, partner: str, expected: Shape) -> l
 
 
 def _pattern(shape: Shape, order: Sequence[int], expected: Shape) -> str:
-    """Return the pattern that puts the axes of a shape into an order; axes that ``order`` leaves out have length 1."""
+    """Return the einops pattern that puts the axes of a shape into the given order; axes that are not in ``order`` have length 1."""
     own = [_AXES[axis] if axis in order else "1" for axis in range(len(shape))]
     moved = iter(order)
     theirs = [_AXES[next(moved)] if size != 1 or len(order) == len(expected) else "1" for size in expected]
@@ -198,12 +198,12 @@ def _example(names: Sequence[str]) -> str:
 
 
 def same_statistic(name: str, other: str) -> bool:
-    """Return whether two names are usual for the same running statistic; either may have the name of a module before it (``bn.running_mean``)."""
+    """Return whether two names are in common use for the same running statistic; a module's name before them (``bn.running_mean``) does not count."""
     return _same_name(name.rpartition(".")[2], other.rpartition(".")[2], _STATISTICS)
 
 
 def possible_buffers(instance: Instance) -> dict[str, Shape | None]:
-    """Return the shapes of everything that may be a buffer of a layer; None for an attribute that holds no array before the first forward pass."""
+    """Return the shapes of all possible buffers of a layer by name; None for an attribute that holds no array before the first forward pass."""
 
     def may_be(value: Any) -> bool:
         return value is None or (isinstance(value, int | float | np.ndarray | np.generic) and np.asarray(value).dtype.kind in "fi")
@@ -214,12 +214,12 @@ def possible_buffers(instance: Instance) -> dict[str, Shape | None]:
 def mapped_buffers(
     own: Mapping[str, Shape | None], expected: Mapping[str, Shape], declared: Mapping[str, str], sizes: Mapping[str, int]
 ) -> tuple[dict[str, Parameter], list[str], dict[str, str]]:
-    """Return the matched statistics by the subject's names, sentences that say what was inferred, and why each of the others is not compared.
+    """Return the subject's matched buffers by name, sentences on what was inferred, and why the reference's other statistics are not compared.
 
     Parameters
     ----------
     own, expected : mapping
-        Shapes by name, ``own`` of everything that may be a buffer of the subject (None if no array yet), ``expected`` of the reference's statistics.
+        The shapes of all possible buffers of the subject (None if there is no array yet), and of the reference's statistics, by name.
     declared, sizes : mapping
         As :attr:`crosscheck.Pair.buffers` and :attr:`crosscheck.Pair.sizes`.
 
@@ -245,6 +245,6 @@ def mapped_buffers(
             result[ways[0].name] = Parameter(theirs, Layout(ways[0].pattern))
             inferred.append(str(ways[0]))
         else:
-            found = "several arrays" if ways else "no array"
-            absent[theirs] = f"not compared: your code has {found} of the name and shape of {theirs} {shape}; declare buffers={{'NAME': {theirs!r}}}"
+            found = f"{'several arrays' if ways else 'no array'} with the name and shape of {theirs} {shape}"
+            absent[theirs] = f"not compared: your code has {found}; declare buffers={{'NAME': {theirs!r}}}"
     return result, inferred, absent

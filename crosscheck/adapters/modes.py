@@ -1,4 +1,4 @@
-"""Training and evaluation mode: switches a layer object by its methods, by an attribute, or by an argument of its forward pass."""
+"""Switch a layer object between training and evaluation mode: by its methods, by an attribute, or by an argument of its forward pass."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _MODES = ("training", "train", "is_training", "train_flg")
-"""Usual names for the boolean argument of a forward pass that is true in training."""
+"""Names in common use for the boolean argument of a forward pass that is true in training."""
 
 
 @dataclass(frozen=True)
 class Modes:
-    """How a layer was put into a mode."""
+    """The way in which a layer was put into training or evaluation mode."""
 
     exist: bool = False  # whether the layer has modes
     kept: bool = False  # whether the mode is stored in the layer, so that a caller can change it between the forward and the backward pass
@@ -21,7 +21,7 @@ class Modes:
 
     @staticmethod
     def of(layer: Any, forward: Callable[..., Any], training: bool) -> Modes:
-        """Put a layer into training or evaluation mode by every means that it offers."""
+        """Put a layer into training or evaluation mode in every way that the layer supports."""
         if methods := _callable_alone(getattr(layer, "train", None)) and _callable_alone(getattr(layer, "eval", None)):
             (layer.train if training else layer.eval)()
         if attribute := isinstance(getattr(layer, "training", None), bool):

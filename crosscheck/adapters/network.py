@@ -1,4 +1,4 @@
-"""The declaration of a network that trains by its own code: its layer objects, and a function that does one training step."""
+"""The declaration of a network with its own training code: its layer objects, and a function that does one training step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from crosscheck.core.precision import Array
 
 @dataclass(frozen=True)
 class Part:
-    """One layer of a network, with layouts or parameters that have to be declared.
+    """One layer of a network, for which layouts or parameters must be declared.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Part:
     params : mapping of str to str
         ``{"W": "weight: i o -> o i"}``, as for a pair; other parameters are inferred if there is exactly one way.
     input, output : str
-        einops patterns from the layer's layout to the reference's; for a layer that takes one sample, to a batch of one: ``"h w c -> 1 c h w"``.
+        einops patterns from the layer's layout to the reference's. If the layer takes one sample, they give a batch of one: ``"h w c -> 1 c h w"``.
     sizes : mapping of str to int
         Lengths of axes inside parentheses.
     """
@@ -47,14 +47,14 @@ class Network:
     Parameters
     ----------
     layers : mapping or sequence
-        Each a :class:`Part`, an adapter or a layer object, by the names of the reference's layers or in their order. All objects are different.
+        Each layer is a :class:`Part`, an adapter or a layer object; no object occurs twice. A mapping has the reference's layer names as keys, a
+        sequence the reference's order.
     step : callable
         Gets a batch and its labels, does one training step, and returns the loss; gets one sample and its label if the layers take one sample.
     loss : object, optional
-        The loss, if it is an object with ``forward(logits, labels)`` and ``backward``; without it the loss is computed inside ``step``.
+        The loss, if it is an object with ``forward(logits, labels)`` and ``backward``; None if the loss is computed inside ``step``.
     state : callable, optional
-        Returns the optimizer's momentum buffers in a dict with keys ``layer.parameter``: the reference's name of the layer, the subject's name of the
-        parameter.
+        Returns the optimizer's momentum buffers in a dict. The keys are ``layer.parameter``: the reference's layer name and your parameter name.
     predict : callable, optional
         Returns the last layer's output for a batch. Without it, the layers are called one after another.
     """
@@ -71,7 +71,7 @@ class Network:
         Raises
         ------
         ConventionError
-            If they are not the reference's layers, or follow no known convention.
+            If the layers do not match the reference's, or a layer follows no known convention.
         """
         given = dict(self.layers) if isinstance(self.layers, Mapping) else dict(zip(shapes, self.layers, strict=False))
         if list(given) != list(shapes) or len(self.layers) != len(shapes):
@@ -110,9 +110,9 @@ class Network:
         return result, words
 
     def bound(self, layouts: Mapping[str, LayerLayout], batch: Layout | None) -> TracedNetwork:
-        """Return the network ready to be trained, with layouts that were computed for it or for another network from the same factory.
+        """Return the network ready to be trained. The layouts were computed for this network or for another one from the same factory.
 
-        ``batch`` is the layout of the batch that ``step`` gets; by default that of the first layer's input.
+        ``batch`` is the layout of the batch that ``step`` gets; by default, the batch has the layout of the first layer's input.
         """
         shapes = {name: {parameter.name: () for parameter in layout.params.values()} for name, layout in layouts.items()}
         parts = {name: part.layer for name, part in self.parts(shapes).items()}
@@ -127,7 +127,7 @@ class Network:
 def _adapter(part: Part, count: int, name: str) -> LayerObject:
     """Return the declared adapter of a layer, or the only one that fits.
 
-    ``count`` is the number of parameters of the reference's layer; if it is 0, none of the layer's arrays is a parameter.
+    ``count`` is the number of parameters that the reference's layer has; if this is 0, none of the layer's arrays is a parameter.
     """
     try:
         if isinstance(part.layer, LayerObject):

@@ -1,7 +1,7 @@
-"""A network that trains by its own code: its layers are observed during a training step, and can be called one by one between steps.
+"""A network with its own training code: its layers are observed during a training step, and can be called one by one between steps.
 
-The declaration lists the layer objects, each with the adapter of its convention, and a function that does one training step. During a step the
-layers' methods are wrapped, so that their arguments and results are recorded; afterwards they are restored.
+The declaration lists the layer objects, each with an adapter, and a function that does one training step. During a step, the layers' methods are
+wrapped so that their arguments and results are recorded; after the step, the original methods are restored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from crosscheck.core.trace import Trace
 
 
 class TracedNetwork:
-    """A network with its own training step, and each of its layers as a function.
+    """A network with its own training step, whose layers can also be called as functions.
 
     Parameters
     ----------
@@ -39,11 +39,11 @@ class TracedNetwork:
     step, loss
         As for :class:`~crosscheck.adapters.network.Network`; the loss is an adapter.
     state : callable, optional
-        Returns the optimizer's state by its name and then by ``layer.parameter`` in the subject's names: ``{"momentum": {"conv.weight": array}}``.
+        Returns ``{"momentum": {"conv.W": array}}``: by the state's name, then by the reference's layer name and the subject's parameter name.
     forward : callable, optional
         Returns the last layer's output for a batch. Without it, the layers are called one after another.
     batch : Layout, optional
-        Layout of the batch that ``step`` gets; by default that of the first layer's input.
+        Layout of the batch that ``step`` gets; by default, the batch has the layout of the first layer's input.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class TracedNetwork:
     def _mask(self, name: str, part: LayerObject) -> npt.NDArray[np.bool_]:
         mask = getattr(part.layer, part.mask, None)
         if mask is None:
-            raise SubjectError(f"{name} has no mask in its attribute {part.mask!r} after forward, expected the mask that it drew; store it there")
+            raise SubjectError(f"after forward, {name} has no mask in its attribute {part.mask!r}, expected the mask that it drew; store it there")
         return np.array(mask).astype(bool)
 
     def predict(self, x: Array) -> Array:
@@ -135,7 +135,7 @@ class TracedNetwork:
         return self._to_reference(next(reversed(self.parts)), "output", value, x.dtype)
 
     def step(self, x: Array, labels: Labels) -> Outcome:
-        """Do one training step by the network's own code, and return its loss, last output and dropout masks."""
+        """Do one training step with the network's own code, and return its loss, last output and dropout masks."""
         outputs: list[Array] = []
         name, part = next(reversed(self.parts.items()))
 
@@ -174,7 +174,7 @@ class TracedNetwork:
         return trace
 
     def _record_loss(self, trace: Trace, loss: Array) -> None:
-        """Record a loss that is computed inside the step: its input is the last layer's output, its gradient the last layer's ``grad_output``."""
+        """Record a loss that is computed inside the step: the last layer's output is its input, the last layer's ``grad_output`` its gradient."""
         name = next(reversed(self.parts))
         if (name, "output") not in trace:
             raise SubjectError(_never_ran(name))
@@ -224,13 +224,13 @@ class TracedNetwork:
                 trace.take(name, f"{parameter.name}.grad", value)
 
     def _to_reference(self, name: str, quantity: str, value: Any, dtype: np.dtype[Any]) -> Array:
-        """Return a copy, in the reference's layout, of an array that a layer got or returned."""
+        """Convert an array that a layer received or returned to a copy in the reference's layout."""
         layout = self.layouts[name].input if quantity == "input" else self.layouts[name].output
         return layout.received(value, f"{name}'s {quantity}", dtype, self.one_sample)
 
 
 def _read_ahead(part: Updating, grad_output: Array) -> dict[str, Any]:
-    """Return the gradients of a layer that stores none, measured on a copy before the layer itself updates its parameters."""
+    """Return the gradients of a layer that stores no gradients. They are measured on a copy, before the layer itself updates its parameters."""
     plain = copy.copy(part.layer)
     for wrapper in (part.forward, part.backward):
         vars(plain).pop(wrapper, None)
@@ -247,13 +247,13 @@ def _never_ran(name: str) -> str:
 
 
 class Traced:
-    """A layer that is never called by itself, because its quantities are read from a trace."""
+    """A layer whose quantities are read from a trace, so that it is never called."""
 
     absent: Mapping[str, str] = {}
     sources: Mapping[str, str] = {}
 
     def vjp(self, call: Any) -> dict[str, Array]:
-        """Return no results: there is no function to call."""
+        """Return no results, because there is no function to call."""
         return {}
 
     def reading(self, quantity: str, call: Any, value: Array) -> None:
@@ -273,7 +273,7 @@ Method = Callable[..., Any]
 
 @contextmanager
 def _wrapped(owner: object, name: str, around: Method) -> Iterator[None]:
-    """Inside the block, replace a method of one object by ``around(method, ...)``."""
+    """Inside the block, replace a method of an object by ``around(method, ...)``."""
     setattr(owner, name, partial(around, getattr(owner, name)))
     try:
         yield

@@ -1,4 +1,4 @@
-"""Layers as objects with a forward and a backward method: gradients in a dict, in attributes, or not stored because backward updates at once."""
+"""Adapters for layer objects with a forward and a backward method; gradients are in a dict, in attributes, or not stored by the layer."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from crosscheck.core.precision import Array, Bound
 READING_RATE = 2.0**40
 """The learning rate at which gradients are read from an update.
 
-Multiplying and dividing by a power of two does not round. This one is so large that subtracting the parameter hardly changes the gradient's last
-digits, and still far below float32's largest number.
+Multiplying and dividing by a power of two does not round. 2^40 is so large that subtracting the parameter hardly changes the gradient's last digits,
+and still far below float32's largest number.
 """
 
 
 class ObjectConvention(Convention):
-    """A layer object, the names of its two methods, and where it stores parameters and gradients."""
+    """A layer object, the names of its two methods, and the places where it stores parameters and gradients."""
 
     layer: Any
     forward: str
@@ -46,32 +46,32 @@ class ObjectConvention(Convention):
                 )
 
     def params_in(self, layer: Any) -> dict[str, Any]:
-        """Return the parameters of a copy of the layer, not copied again."""
+        """Return the parameters of ``layer``, which is the declared layer or a copy of it, without copying them."""
         raise NotImplementedError
 
     def put(self, layer: Any, name: str, value: Array) -> None:
-        """Set one parameter."""
+        """Set one parameter of ``layer``."""
         raise NotImplementedError
 
     def grads_in(self, layer: Any) -> dict[str, Any]:
-        """Return the gradients stored in a copy of the layer, by the parameters' names; None for a missing one."""
+        """Return the gradients that ``layer`` stores, by the parameters' names; None for a missing gradient."""
         raise NotImplementedError
 
     def put_grad(self, layer: Any, name: str, value: Array) -> None:
-        """Set the gradient of one parameter, if the convention stores gradients."""
+        """Set the stored gradient of one parameter of ``layer``."""
         raise NotImplementedError
 
     def buffers_in(self, layer: Any) -> Any:
-        """Return the layer's dict of buffers, if it has one; buffers can also be attributes."""
+        """Return the dict of buffers of ``layer``; empty if the layer has none, because buffers can also be attributes."""
         return {}
 
     def looked_for(self, layer: Any, name: str) -> str:
-        """Return a sentence for errors: where the gradient of a parameter was expected, and what was found."""
+        """Return a sentence for errors that says where the gradient of a parameter was expected, and what was found."""
         return ""
 
     @property
     def keeps(self) -> frozenset[str]:
-        """The cache and the gradients, and their sum if they accumulate."""
+        """The kinds of values that the layer stores between calls: cache, gradients and, if gradients accumulate, their sum."""
         return frozenset({"cache", "grads", *(["sum"] if self.accumulates else [])})
 
     @property
@@ -96,7 +96,7 @@ class ObjectConvention(Convention):
 
 
 class ObjectInstance(Instance):
-    """A layer object, called by its convention."""
+    """A layer object that is called as its convention says."""
 
     modes = Modes()
 
@@ -104,22 +104,22 @@ class ObjectInstance(Instance):
         self.layer, self.convention = layer, convention
 
     def params(self) -> dict[str, Any]:
-        """Return the parameters, not copied."""
+        """Return the parameters without copying them."""
         return self.convention.params_in(self.layer)
 
     def stored(self) -> dict[str, Array]:
-        """Return the gradients that the layer stores, not copied."""
+        """Return the gradients that the layer stores, without copying them."""
         return {f"{name}.grad": np.asarray(value) for name, value in self.convention.grads_in(self.layer).items() if value is not None}
 
     def looked_for(self, quantity: str) -> str:
-        """Return where a gradient was expected, and what was found."""
+        """Return a sentence that says where a gradient was expected, and what was found."""
         return self.convention.looked_for(self.layer, quantity.removesuffix(".grad"))
 
     def load(self, params: Arrays) -> None:
-        """Set the parameters, and convert stored gradients to the precision of the parameters, as in a layer created in that precision.
+        """Set the parameters, and convert stored gradients to the precision of the new parameters.
 
-        Values are written into the existing arrays. If an array has another shape or precision, a new array replaces it wherever the layer refers
-        to it: parts of the layer may hold the same array under other names.
+        Values are written into the existing arrays. If an array has a different shape or precision, a new array replaces the old one wherever the
+        layer refers to it, because parts of the layer may hold the same array under other names.
         """
         before, grads, instead = self.params(), self.stored(), dict[int, Array]()
         for name, value in params.items():
@@ -139,11 +139,11 @@ class ObjectInstance(Instance):
             raise SubjectError(f"setting the parameters {', '.join(lost)} had no effect: reading them back gives other values")
 
     def buffers(self) -> Mapping[str, Any]:
-        """Return everything that may be a buffer, not copied: the layer's attributes and the entries of its dict of buffers."""
+        """Return everything that may be a buffer, without copying: the layer's attributes and the entries of its dict of buffers."""
         return {**getattr(self.layer, "__dict__", {}), **self.convention.buffers_in(self.layer)}
 
     def load_buffers(self, buffers: Arrays) -> None:
-        """Set buffers, in the existing arrays where shape and precision are the same."""
+        """Set buffers; existing arrays with the same shape and precision are overwritten, others replaced."""
         store = self.convention.buffers_in(self.layer)
         for name, value in buffers.items():
             if written(store[name] if name in store else getattr(self.layer, name, None), value):
@@ -173,7 +173,7 @@ class ObjectInstance(Instance):
     def accumulate(self, grad_output: Array) -> dict[str, Any]:
         """Run the backward pass without clearing gradients, and return the gradients.
 
-        If the backward method takes no ``grad_output``, as that of a loss may, its result is multiplied by ``grad_output``.
+        If the backward method takes no ``grad_output``, as the backward method of a loss may, its result is multiplied by ``grad_output``.
         """
         backward = getattr(self.layer, self.convention.backward)
         grad_input = backward(grad_output) if _arguments(backward) else scaled(backward(), grad_output)
@@ -184,12 +184,12 @@ class ObjectInstance(Instance):
 class Dicts(ObjectConvention):
     """``forward(x)``, ``backward(grad_output)``, and parameters and gradients in two dicts with the same keys.
 
-    Also for layers without parameters, and for losses: ``forward(logits, labels)`` and ``backward()`` or ``backward(grad_output)``.
+    It is also for layers without parameters and for losses: ``forward(logits, labels)`` and ``backward()`` or ``backward(grad_output)``.
 
     Parameters
     ----------
     layer : object
-        Copied for each call; never changed itself.
+        The layer. It is copied for each call, and never changed.
     params, grads : str
         Names of the attributes that hold the dicts.
     forward, backward : str
@@ -222,7 +222,7 @@ class Dicts(ObjectConvention):
         return {name: np.shape(value) for name, value in found.items()} if isinstance(found, Mapping) else {}
 
     def params_in(self, layer: Any) -> dict[str, Any]:
-        """Return those parameters in the dict that were in it when the layer was declared."""
+        """Return the parameters in the dict, without keys that were added after the layer was declared."""
         store = getattr(layer, self.params, {})
         return {name: store[name] for name in self.shapes}
 
@@ -247,7 +247,7 @@ class Dicts(ObjectConvention):
         return found if isinstance(found, Mapping) else {}
 
     def looked_for(self, layer: Any, name: str) -> str:
-        """Return which entry of the dict was expected, and which entries it has."""
+        """Return a sentence that says which entry of the dict was expected, and which entries the dict has."""
         grads = ", ".join(map(repr, getattr(layer, self.grads, {}))) or "no entries"
         return f"expected in {self.title}.{self.grads}[{name!r}]; {self.title}.{self.grads} has {grads}"
 
@@ -274,7 +274,7 @@ class _InAttributes(ObjectConvention):
         return {name: np.shape(value) for name, value in self.params_in(self.layer).items()}
 
     def params_in(self, layer: Any) -> dict[str, Any]:
-        """Return the attributes that are parameters."""
+        """Return the parameters, which are attributes."""
         return {name: getattr(layer, name) for name in self.params}
 
     def put(self, layer: Any, name: str, value: Array) -> None:
@@ -291,7 +291,7 @@ class Attributes(_InAttributes):
     params : sequence of str
         Names of the attributes that are parameters.
     grad : str
-        Name of the attribute of a gradient, with ``{}`` in place of the parameter's name.
+        Name of the attribute that holds a gradient, with ``{}`` in place of the parameter's name.
     forward, backward, accumulates, one_sample
         As for :class:`Dicts`.
     """
@@ -310,7 +310,7 @@ class Attributes(_InAttributes):
             raise ConventionError(f"grad is {self.grad!r}, expected the name of a gradient's attribute with {{}} for the parameter, such as 'd{{}}'")
 
     def grads_in(self, layer: Any) -> dict[str, Any]:
-        """Return the attributes that hold gradients."""
+        """Return the gradients, which are attributes; None for a missing attribute."""
         return {name: getattr(layer, self.grad.format(name), None) for name in self.params}
 
     def put_grad(self, layer: Any, name: str, value: Array) -> None:
@@ -318,7 +318,7 @@ class Attributes(_InAttributes):
         setattr(layer, self.grad.format(name), value)
 
     def looked_for(self, layer: Any, name: str) -> str:
-        """Return which attribute was expected, and which arrays the layer has."""
+        """Return a sentence that says which attribute was expected, and which arrays the layer has."""
         grad, arrays = self.grad.format(name), ", ".join(array_attributes(layer)) or "none"
         return (
             f"expected in {self.title}.{grad}; the arrays of {self.title} are {arrays}; if the gradient has another name, "
@@ -330,8 +330,8 @@ class Attributes(_InAttributes):
 class Updating(_InAttributes):
     """``forward(x)`` and ``backprop(grad_output, learn_rate)``, which updates the parameters at once and stores no gradient.
 
-    The gradient is the change of the parameters at a learning rate of 2^40, divided by that rate; the rounding of the two subtractions that this
-    takes is added to the tolerance.
+    The gradient is measured: it is the change of the parameters at a learning rate of 2^40, divided by this rate. The tolerance allows for the
+    rounding of the two subtractions that this measurement needs.
 
     Parameters
     ----------
@@ -360,12 +360,12 @@ class Updating(_InAttributes):
 
     @property
     def keeps(self) -> frozenset[str]:
-        """Only the cache: gradients are not stored."""
+        """The kinds of values that the layer stores between calls: only the cache, not gradients."""
         return frozenset({"cache"})
 
     @property
     def may_lack(self) -> frozenset[str]:
-        """The input gradient, which the first layer of a network need not compute."""
+        """The quantities that may be None: the input gradient, because the first layer of a network need not compute it."""
         return frozenset({"grad_input"})
 
     def live(self) -> _UpdatingInstance:
@@ -373,11 +373,11 @@ class Updating(_InAttributes):
         return _UpdatingInstance(self.layer, self)
 
     def grads_in(self, layer: Any) -> dict[str, Any]:
-        """Return nothing: this convention stores no gradients."""
+        """Return an empty dict, because this convention stores no gradients."""
         return {}
 
     def reading(self, size: Array, param: Array) -> Bound | None:
-        """Return a bound on the rounding error of the two subtractions: one in the update, one in reading the gradient from it."""
+        """Return a bound of the rounding error of two subtractions: one in the update, and one in computing the gradient from the update."""
         return Bound(size + np.abs(param).astype(np.float64) / READING_RATE, 2.0)
 
 
@@ -399,7 +399,7 @@ LayerObject = Dicts | Attributes | Updating
 
 
 def written(existing: Any, value: Array) -> bool:
-    """Write a value into an existing array and return True; return False if that is not a writable array of the same shape and precision."""
+    """Write a value into ``existing`` and return True; return False if ``existing`` is not a writable array of the same shape and precision."""
     fits = isinstance(existing, np.ndarray) and existing.shape == value.shape and existing.dtype == value.dtype and bool(existing.flags.writeable)
     if fits:
         existing[...] = value
@@ -412,6 +412,6 @@ def array_attributes(layer: Any) -> list[str]:
 
 
 def _arguments(function: Any) -> int:
-    """Return how many positional arguments a bound method takes."""
+    """Return the number of positional arguments that a bound method takes."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     return sum(parameter.kind in kinds for parameter in inspect.signature(function).parameters.values())

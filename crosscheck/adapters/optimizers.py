@@ -1,6 +1,6 @@
-"""Optimizers: objects that hold the parameters, objects that get them in each step, and functions that get one parameter at a time.
+"""Adapters for optimizers: objects that hold the parameters, objects that get them in each step, and functions that update one parameter.
 
-A fresh optimizer is made for each run of several steps, with gradients chosen by the harness, so that a wrong state shows in later steps.
+The harness makes a fresh optimizer for each run and does several steps with gradients that it chooses, so that a wrong state shows in later steps.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from crosscheck.core.precision import Array
 
 
 class Stepper(Protocol):
-    """A fresh optimizer with its parameters."""
+    """A fresh optimizer together with its parameters."""
 
     def step(self, grads: dict[str, Array]) -> None:
-        """Do one step with gradients by the parameters' names."""
+        """Do one step; ``grads`` holds the gradients by the parameters' names."""
 
     def params(self) -> dict[str, Any]:
-        """Return the current parameters, not copied."""
+        """Return the current parameters without copying them."""
 
     def state(self, name: str) -> Mapping[str, Any]:
-        """Return the state of this name: an array for each parameter.
+        """Return the optimizer's state called ``name``, such as a momentum: an array for each parameter, by the parameter's name.
 
         Raises
         ------
@@ -36,7 +36,7 @@ class Stepper(Protocol):
 
 
 class OptimizerConvention(Protocol):
-    """An optimizer under test and how it is called."""
+    """An optimizer under test, and the way in which it is called."""
 
     in_place: bool = True
     """Whether a step updates the caller's arrays instead of returning new ones."""
@@ -49,7 +49,7 @@ class OptimizerConvention(Protocol):
 
     @property
     def code(self) -> Callable[..., Any]:
-        """The function whose file and line reports show."""
+        """The function or method whose file and line the reports show."""
 
     @property
     def source(self) -> str:
@@ -62,7 +62,7 @@ class OptimizerConvention(Protocol):
 
 @dataclass(frozen=True)
 class Holding(OptimizerConvention):
-    """An optimizer that holds the parameters, a dict whose arrays it updates in place: ``make(params)``, then ``step(grads)``.
+    """An optimizer that holds a dict of parameters and updates its arrays in place: ``make(params)``, then ``step(grads)``.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Updater(OptimizerConvention):
     Parameters
     ----------
     optimizer : object
-        Copied for each run.
+        The optimizer. It is copied for each run.
     update : str
         Name of the method that does a step.
     """
@@ -133,7 +133,7 @@ class _ObjectStepper:
         return self._params
 
     def state(self, name: str) -> Mapping[str, Any]:
-        """Return the attribute of this name: a dict of arrays by parameter, or a list of arrays in the order of the parameters."""
+        """Return the arrays in the attribute called ``name``: a dict keyed by parameter names, or a list in the order of the parameters."""
         optimizer, found = self._optimizer, getattr(self._optimizer, name, None)
         if isinstance(found, Mapping):
             return found
@@ -153,7 +153,7 @@ class UpdateFunction(OptimizerConvention):
     Parameters
     ----------
     config : mapping
-        The configuration before the first step; each parameter gets a copy.
+        The configuration before the first step, which is copied for each parameter.
     """
 
     function: Callable[..., Any]

@@ -1,4 +1,4 @@
-"""Recognises the convention of an object that is declared without an adapter; exactly one convention must fit, else the error lists the options."""
+"""Recognise the convention of an object that is declared without an adapter. If not exactly one convention fits, the error lists the options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DICTS = (("params", "grads"), ("parameters", "gradients"))
 
 
 def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Sequence[str] = ()) -> Convention:
-    """Return the convention of a subject.
+    """Return the adapter that fits a subject.
 
     Parameters
     ----------
@@ -25,9 +25,9 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
     params : mapping
         The declared parameters by the subject's names.
     count : int
-        How many parameters the reference has. If fewer are declared and the subject has exactly this many arrays, all of them are parameters.
+        The number of parameters of the reference. If fewer are declared and the subject has exactly this many arrays, all of these are parameters.
     kept : sequence of str
-        The reference's names of running statistics; arrays with such names are not parameters.
+        The reference's names of running statistics. The subject's arrays with such names are not parameters.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
 
 
 def _ways(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[str]) -> dict[str, Convention]:
-    """Return the conventions that fit, keyed by the expression that declares each."""
+    """Return the adapters that fit; each key is the expression with which a user would declare the adapter."""
     if not callable(getattr(subject, "forward", None)):
         return {}
     ways: dict[str, Convention] = {}

@@ -1,4 +1,4 @@
-"""A subject's own training step, called with a batch in the subject's layout."""
+"""The subject's own training step, called with a batch in the subject's layout."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class TrainingStep:
     """A function that gets a batch and its labels, does one training step and returns the loss."""
 
     function: Callable[[Any, Any], Any]
-    input: Layout  # layout of the batch; if the function takes one sample, of a batch of one
+    input: Layout  # the layout of the batch; if the function takes one sample, the pattern is for a batch of one
     one_sample: bool  # whether the function takes one sample, and its label as an int
 
     def batch(self, x: Array) -> Array:
-        """Return a copy of a batch in the subject's layout.
+        """Convert a batch to a copy in the subject's layout.
 
         Raises
         ------
@@ -39,7 +39,7 @@ class TrainingStep:
         return int(labels[0]) if self.one_sample else np.array(labels)
 
     def __call__(self, x: Array, labels: Any) -> Array:
-        """Do the step on results of :meth:`batch` and :meth:`labels`, and return the loss in the batch's precision.
+        """Do the step and return the loss in the batch's precision; ``x`` and ``labels`` come from :meth:`batch` and :meth:`labels`.
 
         Raises
         ------
@@ -60,12 +60,12 @@ def one_number(loss: Array) -> Array:
 
 
 def same_parameters(values: Mapping[str, Any], known: Mapping[str, Shape], owner: str) -> dict[str, Array]:
-    """Return the parameters of ``owner``, a layer or the network, as arrays under the subject's names.
+    """Return parameters as arrays. ``owner`` is the name of their layer or network in errors.
 
     Raises
     ------
     SubjectError
-        If names or shapes differ from ``known``, those at the start of the training.
+        If names or shapes differ from ``known``, the shapes at the start of the training.
     """
     if set(values) != set(known):
         now, before = (", ".join(map(str, sorted(names))) or "none" for names in (values, known))

@@ -1,4 +1,4 @@
-"""A training step whose layers cannot be observed: only its loss and the parameters before and after it are known."""
+"""A training step whose layers cannot be observed: only the loss and the parameters before and after the step are known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crosscheck.core.precision import Array
 
 @dataclass(frozen=True)
 class WholeStep:
-    """``step(x, labels) -> loss``, and a dict of parameters that the step updates.
+    """A training function ``step(x, labels) -> loss``, and a dict of parameters that the function updates.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class WholeStep:
             raise ConventionError(f"WholeStep's params is a {type(found).__name__}, expected a dict of arrays or a function that returns such a dict")
 
     def arrays(self) -> MutableMapping[str, Any]:
-        """Return the current parameters, not copied."""
+        """Return the current parameters without copying them."""
         if not callable(self.params):
             return self.params
         with contained("params"):
@@ -65,12 +65,12 @@ class WholeStep:
         return {name: as_array(value, name, np.dtype(np.float64)).shape for name, value in self.arrays().items()}
 
     def layouts(self, shapes: LayerShapes) -> tuple[dict[str, Parameter], list[str]]:
-        """Return each parameter's name and layout in the reference, and a list of sentences that say what was inferred.
+        """Return the parameters by the subject's names, and a list of sentences that say what was inferred.
 
         Raises
         ------
         MappingError, LayoutError
-            If a parameter does not fit the reference's, or fits in several ways.
+            If a parameter fits none of the reference's parameters, or can be matched in several ways.
         """
         expected = {f"{layer}.{name}": shape for layer, params in shapes.items() for name, shape in params.items()}
         try:
@@ -82,12 +82,12 @@ class WholeStep:
         return params, inferred
 
     def bound(self, layouts: Mapping[str, Parameter], batch: Layout | None) -> SteppedNetwork:
-        """Return the network ready to be trained, with layouts that were computed for it or for another network from the same factory.
+        """Return the network ready to be trained. The layouts were computed for this network or for another one from the same factory.
 
         Raises
         ------
         ConventionError
-            If the names of the parameters are not those of the layouts.
+            If the parameters' names differ from the names in ``layouts``.
         """
         if set(self.shapes) != set(layouts):
             raise ConventionError(f"the parameters are {', '.join(self.shapes) or 'none'}, expected {', '.join(layouts)}")
@@ -95,7 +95,7 @@ class WholeStep:
 
 
 class SteppedNetwork:
-    """A network of which only the training step and the parameters are known."""
+    """A network that shows only its training step and its parameters."""
 
     def __init__(self, declared: WholeStep, layouts: Mapping[str, Parameter], batch: Layout) -> None:
         self._declared, self._layouts, self._shapes = declared, layouts, declared.shapes
@@ -119,7 +119,7 @@ class SteppedNetwork:
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """An empty dict: buffers of the layers cannot be seen."""
+        """An empty dict, because the buffers of the layers cannot be seen."""
         return {}
 
     def step(self, x: Array, labels: Labels) -> Array:

@@ -1,4 +1,4 @@
-"""Check one layer on one call: compare every quantity with the oracle's, and keep what a diagnosis of a mismatch needs."""
+"""Check one layer on one call: compare every quantity with the oracle's value, and keep the data that a diagnosis of a mismatch needs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def quantities(call: Call) -> list[str]:
 
 
 def with_reading(bound: Bound, reading: Bound | None, precision: Precision) -> Bound:
-    """Return the sum of a bound and the bound of the error of reading the quantity, if any."""
+    """Return a bound that also allows for the error of measuring the quantity; ``reading`` is None if it is not measured but read directly."""
     if reading is None:
         return bound
     return Bound(precision.error(bound) + precision.error(reading), 1.0)
@@ -43,25 +43,25 @@ def with_reading(bound: Bound, reading: Bound | None, precision: Precision) -> B
 
 @dataclass(frozen=True)
 class LayerContext:
-    """What a layer is expected to compute for a call, or why that is not known."""
+    """The values that a layer is expected to compute for a call, or the reason why they are unknown."""
 
     call: Call  # in the layer's precision
     wide: Call  # the same numbers in float64, for the oracle
     expected: dict[str, Array] = field(default_factory=dict)  # by quantity; empty if the oracle gives no values for the call
     bounds: dict[str, Bound] = field(default_factory=dict)  # of the same quantities
-    undecided: str = ""  # why a quantity is missing in ``expected``
+    undecided: str = ""  # why quantities are missing from ``expected``
     oracle: Oracle | None = None  # the oracle that computed the expected values; it also runs the witness
     precision: Precision | None = None
     given: Arrays | None = None  # the witness's errors by quantity, if they were measured before
 
     @property
     def witness(self) -> Arrays:
-        """The errors of the witness by quantity; computed only if theory alone does not give ``match``."""
+        """The witness's errors by quantity; computed at the first use, because they are not needed if theory alone gives ``match``."""
         return self._witness_or_why_not[0]
 
     @property
     def no_witness(self) -> str:
-        """Why the witness, or a part of it, could not be computed; empty if it could."""
+        """Why some or all of the witness's results could not be computed; empty if all could."""
         return self._witness_or_why_not[1]
 
     @cached_property
@@ -82,13 +82,13 @@ class LayerContext:
 
 
 def context_of(oracle: Oracle, call: Call, precision: Precision, witness: Arrays | None = None) -> LayerContext:
-    """Return what a layer should compute for a call in its precision; if the upstream gradient is not finite, only for the forward pass.
+    """Return the values that a layer should compute for a call. If the upstream gradient is not finite, only the forward pass has expected values.
 
-    ``witness`` is that of :func:`check_layer`.
+    ``call`` is in the layer's precision; ``witness`` is as for :func:`check_layer`.
     """
     forward = replace(call, grad_output=None)
     if not forward.finite():
-        return LayerContext(call, call, undecided="what it received is not finite")
+        return LayerContext(call, call, undecided="a value that the layer received is not finite")
     usable = call.grad_output is None or bool(np.isfinite(call.grad_output).all())
     wide = (call if usable else forward).astype(np.float64)
     try:
@@ -108,17 +108,17 @@ class LayerCheck:
     precision: Precision
     call: Call  # in the subject's precision
     wide: Call  # the same numbers in float64, for the oracle
-    found: Mapping[str, Array]  # by quantity, as the two below; empty if the call itself was not finite or the oracle refused it
+    found: Mapping[str, Array]  # the subject's values by quantity; empty, like the next two, if the call was not finite or the oracle refused it
     expected: Mapping[str, Array]
     bounds: Mapping[str, Bound]
     judgements: list[Judgement]  # one for each quantity, in execution order
-    # the bound by which each quantity was judged, including the error of reading it and what the witness added
+    # the bound by which each quantity was judged; it includes the error of measuring the quantity and the room that the witness added
     judged_by: Mapping[str, Bound] = field(default_factory=dict)
     witness: Arrays = field(default_factory=dict)  # the witness's errors by quantity; empty if it was not needed
     no_witness: str = ""  # why the witness could not be computed although it was needed
 
     def failure(self, judgement: Judgement) -> Failure | None:
-        """Return what a diagnosis of a judgement needs; None if the subject did not compute the quantity."""
+        """Return the data that a diagnosis of this judgement needs; None if the subject did not compute the quantity."""
         quantity = judgement.place.quantity
         found = self.found.get(quantity)
         if found is None:
@@ -136,7 +136,7 @@ def check_layer(
     only: Iterable[str] | None = None,
     witness: Arrays | None = None,
 ) -> LayerCheck:
-    """Judge every quantity of one layer for one call: the subject gets it in its own precision, the oracle the same numbers in float64.
+    """Judge every quantity that one layer computes for one call. The subject gets the call in its own precision, the oracle in float64.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def check_layer(
 
 
 def _put_back(call: Call, kept: Call) -> None:
-    """Undo a subject's changes to the arrays of a call; their order in memory stays the same."""
+    """Undo a subject's changes to the arrays of a call by writing the old values into them, so that their order in memory stays the same."""
     constants = [(call.constants[name], value) for name, value in kept.constants.items()]
     for given, before in [(call.x, kept.x), (call.grad_output, kept.grad_output), *constants]:
         if given is not None and before is not None and not np.array_equal(given, before, equal_nan=given.dtype.kind == "f"):
@@ -185,8 +185,8 @@ def judge_one(
 ) -> tuple[Judgement, Bound | None]:
     """Judge one quantity of a layer; return the judgement and the bound that was used, if any.
 
-    A quantity without an expected value is undecided. One that the subject does not have is skipped if the subject says why, and otherwise wrong.
-    Theory judges first; the witness is used only if theory alone does not find every element right.
+    A quantity without an expected value is undecided. A quantity that the subject does not have is skipped if ``subject.absent`` says why, and
+    otherwise a mismatch. Theory judges first; the witness is used only if theory alone does not find every element right.
     """
     if quantity not in context.expected:
         return Judgement(place, kind, Verdict.UNDECIDED, reason=context.undecided), None
@@ -206,7 +206,7 @@ def judge_one(
 
 @dataclass(frozen=True)
 class Failure:
-    """A mismatch with the data that it was judged from (the call in float64) and the layer itself, which a diagnosis may call again."""
+    """A mismatch, the data from which it was judged (the call in float64), and the layer, which a diagnosis may call again."""
 
     judgement: Judgement
     found: Array

@@ -1,4 +1,4 @@
-"""Atomic writing of files: a file is complete or not there."""
+"""Atomic writing of files: after an error, no incomplete file is left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class NotWritableError(ValueError):
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield the path of a temporary file in the same folder; after the block it replaces the file, or after an error it is deleted."""
+    """Yield the path of a temporary file in the folder of ``path``. After the block it is renamed to ``path``; after an error it is deleted."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     temporary = Path(name)
@@ -29,19 +29,19 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def expect_writable(path: Path, suffixes: Sequence[str]) -> None:
-    """Raise before the work begins if a file cannot be written, or its name has none of the endings.
+    """Check, before a long computation, that a file can be written and that its name has one of the suffixes.
 
     Raises
     ------
     NotWritableError
-        If the name has another ending, or the folder does not exist or cannot be written to.
+        If the name has none of the suffixes, or the folder does not exist or cannot be written to.
     """
     if path.suffix not in suffixes:
         raise NotWritableError(f"{path}: the name has to end in {' or '.join(suffixes)}")
     if path.is_dir():
         raise NotWritableError(f"{path}: is a folder, expected the name of a file")
     if not path.parent.is_dir():
-        raise NotWritableError(f"{path}: there is no folder {path.parent}; create it, or name another one")
+        raise NotWritableError(f"{path}: there is no folder {path.parent}; create it, or name another folder")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
@@ -51,6 +51,6 @@ def expect_writable(path: Path, suffixes: Sequence[str]) -> None:
 
 
 def shown(path: Path) -> str:
-    """Return a path as reports show it: relative to the working directory if it is inside it."""
+    """Return a path as reports show it: relative to the working directory if the file is inside."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

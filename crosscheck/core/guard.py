@@ -1,4 +1,4 @@
-"""Guarded calls of the subject: nothing that it does ends the run.
+"""Guarded calls of the subject, so that nothing that its code does can end the run.
 
 The subject may raise, call ``exit``, return None or loop for ever. Each of these becomes a verdict with a reason, and the other checks go on.
 """
@@ -30,7 +30,7 @@ from crosscheck.core.precision import Array
 
 _OWN = Path(__file__).parent.parent
 _AGAIN = 0.1
-"""Seconds between repetitions of the signal."""
+"""Seconds between repetitions of the signal that stops the subject."""
 
 
 class SubjectError(Exception):
@@ -39,9 +39,9 @@ class SubjectError(Exception):
     Parameters
     ----------
     reason : str
-        In words, for the report.
+        A sentence for the report.
     found : mapping of str to array, optional
-        The quantities that it had computed before.
+        The quantities that the subject computed before it failed.
     """
 
     def __init__(self, reason: str, found: Mapping[str, Array] | None = None) -> None:
@@ -53,24 +53,24 @@ _running: ContextVar[bool] = ContextVar("running", default=False)
 """Whether the subject's own code is running."""
 
 _silent: ContextVar[bool] = ContextVar("silent", default=False)
-"""Whether floating-point warnings are silenced already."""
+"""Whether warnings are silenced already."""
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
-"""The time limit of the subject as a time of the monotonic clock."""
+"""The time, on the monotonic clock, at which the subject's time is up."""
 
 
 class TimeLimitError(BaseException):
-    """The subject was stopped. Not an ``Exception``, so that the subject's own handlers do not catch it."""
+    """The subject exceeded its time limit. This is not an ``Exception``, so that the subject's own ``except Exception`` does not catch it."""
 
 
 class Printed(io.StringIO):
-    """What the subject wrote to standard output and error. Closing it does nothing, because the subject may close ``sys.stdout``."""
+    """The text that the subject wrote to standard output and error. ``close`` does nothing, because the subject may close ``sys.stdout``."""
 
     def close(self) -> None:
         """Do nothing."""
 
     def note(self, who: str = "your code") -> str:
-        """Return one line about what the named code printed; empty if it printed nothing."""
+        """Return a sentence that says how many lines the code printed and quotes the first; empty if the code printed nothing."""
         lines = [line for line in self.getvalue().splitlines() if line.strip()]
         count = f"{len(lines):,} lines, the first" if len(lines) > 1 else "a line"
         return f"{who} printed {count}: {lines[0].strip()[:120]!r}" if lines else ""
@@ -80,9 +80,9 @@ class Printed(io.StringIO):
 def own_surroundings(seed: int) -> Iterator[Printed]:
     """Isolate the subject's output, global random generators and floating-point settings, and restore everything after the block.
 
-    Printed text is collected, so that it does not mix with a report, except for text that compiled code writes past ``sys.stdout``. The global random
-    generators start from the seed, so that a subject that uses them does the same in every run. The subject cannot end the program, and the working
-    directory is restored.
+    Printed text is collected, so that it does not mix with a report; text that compiled code writes without ``sys.stdout`` is not caught. The global
+    random generators start from the seed, so that a subject that uses them does the same in every run. The subject cannot end the program, and the
+    working directory is restored.
     """
     numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002 - the global generator is what the subject may use
     printed, here, leave = Printed(), Path.cwd(), os._exit
@@ -105,7 +105,7 @@ def own_surroundings(seed: int) -> Iterator[Printed]:
 def silenced() -> Iterator[None]:
     """Silence all warnings in this block, including those of floating-point operations.
 
-    Use it around several :class:`contained` blocks, which then do not silence warnings themselves; that takes most of their time.
+    Inside it, :class:`contained` blocks do not silence warnings themselves, which otherwise takes most of their time.
     """
     before = _silent.set(True)
     try:
@@ -117,12 +117,12 @@ def silenced() -> Iterator[None]:
 
 
 class contained:  # noqa: N801 - used like a function
-    """Turn everything that the subject raises in this block into a :class:`SubjectError`; its warnings are silenced.
+    """Turn every exception that the subject raises in this block into a :class:`SubjectError`, and silence its warnings.
 
     Parameters
     ----------
     what : str
-        The name of what is called, such as ``"forward"``.
+        The name of the call for the error message, such as ``"forward"``.
     """
 
     # A class is faster than a generator; each call of a layer uses five of these blocks, and difference quotients need some ten thousand calls.
@@ -147,7 +147,7 @@ class contained:  # noqa: N801 - used like a function
 
 
 def said(error: BaseException) -> str:
-    """Return an exception in one line: its class and, if it can be read, its message."""
+    """Return a line that describes an exception: its class and, if it can be read, its message."""
     try:
         text = " ".join(str(error).split())
     except Exception:
@@ -156,13 +156,13 @@ def said(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text that every terminal and file can hold: lone surrogates and control characters become escapes."""
+    """Return a text that every terminal can show and every file can store: lone surrogates and control characters become escapes."""
     shown = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
     return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def where(error: BaseException) -> str:
-    """Return the innermost line of the subject's code in an error's traceback, as `` (file:line, function)``; empty if there is none."""
+    """Return the place in the subject's code where an error was raised, as `` (file:line, function)``; empty if its code is not in the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [f for f in frames if not Path(f.filename).is_relative_to(_OWN) and "site-packages" not in f.filename and not f.filename.startswith("<")]
     if not theirs:
@@ -173,12 +173,11 @@ def where(error: BaseException) -> str:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Stop the block with a :class:`TimeLimitError` if it takes longer; 0 means no limit.
+    """Stop the block with a :class:`TimeLimitError` if it takes longer than this; 0 means no limit.
 
-    A timer signal stops the block, even in a sleep. The signal is repeated, because code may catch it once. Usually it stops only the subject's code,
-    because a framework that is stopped while it imports a part of itself stays broken; after twice the time plus ten seconds it stops everything. It
-    works in the main thread of systems with such signals; elsewhere there is no limit. An earlier alarm is set again afterwards, for the rest of its
-    time.
+    A timer signal stops the block, even during a sleep. The signal is repeated, because code may catch the first one. At first only the subject's
+    code is stopped, because a framework that is interrupted during an import stays broken; after twice the time plus ten seconds, any code is.
+    The limit works only in the main thread, on systems with such signals. An earlier alarm is set again afterwards, for the rest of its time.
     """
     if not seconds or not can_limit():
         yield
@@ -206,7 +205,7 @@ def time_limit(seconds: float) -> Iterator[None]:
             yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        # If the signal came just when a contained block was entered, the block was not left.
+        # If the signal came while a contained block was being entered, its __exit__ did not run.
         _running.set(running)
         gc.callbacks.remove(collects)
         signal.signal(signal.SIGALRM, before)
@@ -222,21 +221,21 @@ def can_limit() -> bool:
 
 
 def as_array(value: Any, what: str, dtype: np.dtype[Any]) -> Array:
-    """Return what the subject returned as an array.
+    """Return a value that the subject returned or stored as an array.
 
     Parameters
     ----------
     value : object
-        An array, or for a loss a number; a plain Python number gets the expected precision.
+        An array, or a number such as a loss.
     what : str
-        The value's name.
+        The value's name for the error message.
     dtype : numpy.dtype
-        The expected precision.
+        The expected precision; a plain Python number is converted to it.
 
     Raises
     ------
     SubjectError
-        If it is neither an array of real numbers nor a number.
+        If the value is neither an array of real numbers nor a number.
     """
     if np.ma.is_masked(value):
         raise SubjectError(f"{what} is a masked array with masked elements, expected an array with all elements")
@@ -254,7 +253,7 @@ def as_array(value: Any, what: str, dtype: np.dtype[Any]) -> Array:
 
 
 def source(function: Callable[..., Any]) -> str:
-    """Return ``file:line, name`` of a function's definition; the file is relative to the working directory if it is inside it."""
+    """Return ``file:line, name`` of a function's definition; the file is relative to the working directory if it is inside."""
     function = inspect.unwrap(function)
     try:
         path, (_, line) = Path(inspect.getfile(function)), inspect.getsourcelines(function)

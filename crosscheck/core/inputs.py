@@ -1,8 +1,8 @@
 """Families of inputs: each reveals mistakes that others hide.
 
-Normal numbers never tie, so a wrong tie rule passes on them. Digits on a constant background hide a dropped last row. Neither family has a zero at a
-kink. A layer is right if it is right on all families. The cotangent is random in every family, because one of all ones hides half of the usual
-mistakes.
+Normally distributed numbers are never equal, so they do not reveal a wrong tie rule. Digits on a constant background do not reveal a dropped last
+row. Neither family has a zero at a kink. A layer is right if it is right on all families. The cotangent is random in every family, because a
+cotangent of ones hides half of the usual mistakes.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from crosscheck.core.precision import Array
 Draw = Callable[[np.random.Generator, Shape], npt.NDArray[np.float64]]
 
 _BATCH = 8
-"""The number of random numbers whose mean or variance is a running statistic."""
+"""The number of random samples from which a running statistic is computed."""
 
 
 def arranged(array: Array, memory: str) -> Array:
-    """Return a copy of an array with an order in memory: ``"C"``, ``"F"`` or ``"strided"``, a stride of -2 elements along the last axis."""
+    """Return a copy of an array in the given memory order: ``"C"``, ``"F"``, or ``"strided"`` for a stride of -2 elements along the last axis."""
     if memory != "strided" or not array.ndim:
         return np.array(array, order="F" if memory == "F" else "C")
     view = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)[..., ::-2]
@@ -33,26 +33,26 @@ def arranged(array: Array, memory: str) -> Array:
 
 
 def memory_of(array: Array) -> str:
-    """Return the name of an array's order in memory."""
+    """Return the name of an array's memory order: ``"C"``, ``"F"`` or ``"strided"``."""
     if array.flags.c_contiguous:
         return "C"
     return "F" if array.flags.f_contiguous else "strided"
 
 
 def normal(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return independent normal numbers."""
+    """Return independent numbers from the standard normal distribution."""
     return rng.standard_normal(shape)
 
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of input."""
+    """A family of inputs: the distributions of the input, the cotangent and the parameters."""
 
     name: str  # the name in test ids
     reveals: str  # the mistakes that it reveals
     draw: Draw  # draws the input, given a generator and a shape
     cotangent: Draw  # draws the cotangent in the same way
-    memory: str = "C"  # the order in memory of input and cotangent, as for arranged
+    memory: str = "C"  # the memory order of input and cotangent, as for :func:`arranged`
     parameters: Draw = normal
 
     def input(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike) -> Array:
@@ -64,13 +64,13 @@ class Family:
         return arranged(self.cotangent(rng, shape).astype(dtype), self.memory)
 
     def statistic(self, rng: np.random.Generator, shape: Shape, dtype: npt.DTypeLike, name: str) -> Array:
-        """Return a running statistic of batches of this family: a variance if its name ends in ``var``, otherwise a mean."""
+        """Return a running statistic computed from numbers of this family: a variance if ``name`` ends in ``var``, otherwise a mean."""
         batch = self.draw(rng, (_BATCH, *shape))
         return np.asarray(batch.var(axis=0) if name.endswith("var") else batch.mean(axis=0), dtype)
 
 
 def digits(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return pen strokes on a constant background of -0.5, along the last two axes, or the last one of two or fewer axes."""
+    """Return images of pen strokes on a background of -0.5, along the last two axes; with two or fewer axes, an image is a single row."""
     height, width = shape[-2:] if len(shape) > 2 else (1, shape[-1])
     images = np.full(shape, -0.5).reshape(-1, height, width)
     pens = rng.integers((height, width), size=(len(images), 2))
@@ -86,7 +86,7 @@ def few_values(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64
 
 
 def kinks(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return zeros of both signs, normal numbers, and numbers very close to zero."""
+    """Return zeros of both signs, normally distributed numbers, and numbers very close to zero."""
     hardly = float(np.finfo(np.float32).tiny)
     kind = rng.integers(0, 4, shape)
     sign = rng.choice([-1.0, 1.0], shape)
@@ -94,13 +94,13 @@ def kinks(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
 
 
 def some_zeros(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return normal numbers of which about a quarter is replaced by zeros, like pruned parameters, or biases that start at zero."""
+    """Return normally distributed numbers, about a quarter of them replaced by zeros, like pruned parameters or biases that start at zero."""
     numbers = rng.standard_normal(shape)
     return np.where(rng.integers(0, 4, shape) == 0, 0.0, numbers)
 
 
 def wide(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return numbers of very different sizes."""
+    """Return numbers whose magnitudes differ by factors of up to about 2^40."""
     return rng.standard_normal(shape) * np.exp2(rng.integers(-20, 21, shape))
 
 
@@ -110,7 +110,7 @@ def large(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
 
 
 def offset(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return 1024 plus normal numbers."""
+    """Return numbers from a normal distribution with mean 1024 and variance 1."""
     return 1024 + rng.standard_normal(shape)
 
 
@@ -140,7 +140,7 @@ FAMILIES: dict[str, Family] = {
 
 
 EVALUATED = ("normal", "digits", "wide")
-"""The families for checks of evaluation mode."""
+"""The families of inputs on which evaluation mode is checked."""
 
 
 def labels(rng: np.random.Generator, batch: int, classes: int) -> npt.NDArray[Any]:

@@ -1,7 +1,7 @@
-"""From two arrays and a bound to a verdict.
+"""Judge whether rounding explains the difference between two arrays.
 
-The error of an element in units of u * T is free of scale and is not inflated by cancellation. As a fraction of the tolerance, an error of at
-most 1 is explained by rounding, and a larger one is not.
+Errors are given in two ways. In units of u * T, an error does not depend on the scale of the numbers and is not inflated by cancellation. As a
+fraction of its tolerance, an error is explained by rounding if it is at most 1.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from crosscheck.core.trace import Place
 
 
 class Verdict(enum.StrEnum):
-    """What a comparison found."""
+    """The result of a comparison."""
 
     MATCH = "match"
     MISMATCH = "mismatch"
@@ -30,18 +30,18 @@ class Verdict(enum.StrEnum):
 
 
 def combine_verdicts(verdicts: Collection[Verdict]) -> Verdict:
-    """Return the worst of several verdicts; if nothing was compared, ``skipped`` and never ``match``."""
+    """Return the worst of several verdicts; ``skipped`` if there are none or all are ``skipped``."""
     return next((verdict for verdict in (Verdict.MISMATCH, Verdict.UNDECIDED, Verdict.MATCH) if verdict in verdicts), Verdict.SKIPPED)
 
 
 class Kind(enum.StrEnum):
-    """Which claim a judgement is about."""
+    """The kind of claim that a judgement is about."""
 
-    LAYER = "in training"  # a layer, on the values that it received in the subject's own training step
-    WIRE = "handed over"  # a layer receives exactly what the layer beside it computed
-    UPDATE = "update"  # a parameter or the optimizer's state after the step
-    ISOLATED = "tested alone"  # a layer, on values chosen by the harness or taken from the reference
-    WHOLE = "whole step"  # the result of a whole step, compared with the oracle's
+    LAYER = "in training"  # a layer computes the right values from those that it received in the subject's own training step
+    WIRE = "handed over"  # a layer receives exactly the values that the layers connected to it computed
+    UPDATE = "update"  # a parameter or the optimizer's state is right after the step
+    ISOLATED = "tested alone"  # a layer computes the right values from those that the harness chose or took from the reference
+    WHOLE = "whole step"  # the result of a whole step equals the oracle's
 
 
 @dataclass(frozen=True)
@@ -51,24 +51,24 @@ class Worst:
     index: tuple[int, ...]
     subject: float
     oracle: float
-    tolerance: float | None = None  # the largest difference that rounding explains there; None where the quantity was not judged element by element
+    tolerance: float | None = None  # the largest difference that rounding explains here; None if the quantity was not judged element by element
 
 
 class Effect(enum.StrEnum):
-    """How the witness, the reference in the subject's own precision, changed a judgement."""
+    """How the witness, which is the reference in the subject's own precision, changed a judgement."""
 
-    WIDENED = "widened"  # the tolerance is larger than theory's
+    WIDENED = "widened"  # the tolerance is larger than theory allows
     COARSE = "coarse"  # theory sets no limit, so only half of the digits had to be right
     UNRELIABLE = "unreliable"  # nothing can be judged in this precision
 
 
 @dataclass(frozen=True)
 class WitnessEffect:
-    """How the witness changed a judgement that was not ``match`` by theory alone."""
+    """The change that the witness made to a judgement that was not ``match`` by theory alone."""
 
     effect: Effect
     fraction: float  # the subject's largest error as a fraction of what theory alone allows
-    witness_fraction: float  # the witness's largest error, as the same fraction
+    witness_fraction: float  # the witness's largest error as a fraction of what theory alone allows
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ class Judgement:
     place: Place
     kind: Kind
     verdict: Verdict
-    elements: int = 0  # how many numbers were compared; elements without a limit to their error are left out
-    exceeding: int = 0  # how many of them exceed their tolerance
+    elements: int = 0  # the number of elements that were compared; elements without a limit to their error are left out
+    exceeding: int = 0  # the number of elements with an error above their tolerance
     units: float = 0.0  # the error of the worst element in error units, u * T
-    fraction: float = 0.0  # the largest error as a fraction of its tolerance; infinite where the tolerance is zero
+    fraction: float = 0.0  # the largest error as a fraction of its tolerance; infinite if the tolerance is zero
     worst: Worst | None = None  # the element with the largest fraction, if any number differs
-    reason: str = ""  # in words, where more than numbers decided: shapes that differ, a NaN, a quantity that is missing
-    witness_effect: WitnessEffect | None = None  # what the witness changed, if anything
+    reason: str = ""  # a sentence, if sizes of errors alone do not explain the verdict: a wrong shape, a NaN, a missing quantity
+    witness_effect: WitnessEffect | None = None  # the change by the witness, if there was one
 
     @property
     def widened(self) -> bool:
@@ -93,54 +93,54 @@ class Judgement:
 
 
 UNLIMITED = "no limit to its error: rounding alone determines the result here, or an intermediate result may overflow"
-"""Why a quantity without a limit to its error is undecided."""
+"""The reason in a judgement that is undecided because the error has no limit."""
 
 NO_ORACLE = "the expected value itself is not finite here"
-"""Why a quantity is undecided where the oracle is not finite."""
+"""The reason in a judgement that is undecided because the oracle's value is not finite."""
 
 
 def judge(place: Place, kind: Kind, subject: Array, oracle: Array, bound: Bound, precision: Precision) -> Judgement:
-    """Compare one quantity with the oracle's, element by element.
+    """Compare the subject's value of one quantity with the oracle's, element by element.
 
     Parameters
     ----------
     subject, oracle : array
-        Of the same shape; the oracle's in float64.
+        The two values; the oracle's is in float64.
     bound : Bound
-        Of the operation that computed the quantity.
+        The bound of the rounding error of this quantity.
 
     Returns
     -------
     Judgement
-        ``mismatch`` where rounding cannot explain a difference, the shape or dtype is wrong, or the subject is not finite where the oracle is;
-        ``undecided`` where the oracle itself is not finite, the intermediate sums may have overflowed, or no element has a limit to its error.
+        ``mismatch`` if rounding cannot explain a difference, the shape or dtype is wrong, or the subject is not finite where the oracle is;
+        ``undecided`` if the oracle itself is not finite, the intermediate sums may have overflowed, or no element has a limit to its error.
     """
     if subject.shape != oracle.shape or subject.dtype != precision.dtype:
         return _of_another_kind(place, kind, subject, oracle, precision)
     with np.errstate(invalid="ignore", over="ignore"):  # infinity - infinity
-        error = np.asarray(subject - oracle)  # in float64, as the oracle's numbers are
+        error = np.asarray(subject - oracle)  # in float64, because the oracle is
     np.abs(error, out=error)
     largest = error.max(initial=0.0)
-    # A number that is not finite, on either side, makes the largest error not finite.
+    # A NaN or an infinity in either array makes the largest error not finite.
     if not math.isfinite(largest):
         wide = subject.astype(np.float64, copy=False)
         if (plain := _not_numbers(place, kind, wide, oracle, bound.abs_sum, precision)) is not None:
             return plain
-    # Where every error is unlimited, even equal numbers are no evidence.
+    # If no error has a limit, even equal numbers are not evidence of a right computation.
     if not largest and (not subject.size or np.isfinite(bound.abs_sum).any()):
         return Judgement(place, kind, Verdict.MATCH, subject.size)
     return _by_size(place, kind, subject, oracle, error, bound, precision)
 
 
 def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed: float, precision: Precision) -> Judgement:
-    """Compare one quantity with the oracle's as a whole: the norm of their difference must not exceed what rounding explains.
+    """Compare the subject's value of one quantity with the oracle's by the norm of their difference.
 
     Parameters
     ----------
     place, kind, subject, oracle, precision
         As for :func:`judge`.
     allowed : float
-        The largest norm of the difference, in multiples of the unit roundoff.
+        The largest norm of the difference that rounding explains, in multiples of the unit roundoff.
     """
     if subject.shape != oracle.shape or subject.dtype != precision.dtype:
         return _of_another_kind(place, kind, subject, oracle, precision)
@@ -164,14 +164,14 @@ def judge_norm(place: Place, kind: Kind, subject: Array, oracle: Array, allowed:
 
 
 def _of_another_kind(place: Place, kind: Kind, subject: Array, oracle: Array, precision: Precision) -> Judgement:
-    """Return the verdict on an array of another shape or precision."""
+    """Return the mismatch for an array with a wrong shape or a wrong dtype."""
     if subject.shape != oracle.shape:
         return Judgement(place, kind, Verdict.MISMATCH, reason=f"the shape is {subject.shape}, expected {oracle.shape}")
     return Judgement(place, kind, Verdict.MISMATCH, subject.size, reason=f"the dtype is {subject.dtype}, expected {precision.dtype}")
 
 
 def _not_numbers(place: Place, kind: Kind, wide: Array, oracle: Array, terms: Array | float, precision: Precision) -> Judgement | None:
-    """Return the verdict where either side holds a NaN or an infinity; None where both are finite."""
+    """Return the judgement if the subject's or the oracle's array holds a NaN or an infinity; None if both are finite."""
     if not np.isfinite(oracle).all():
         return Judgement(place, kind, Verdict.UNDECIDED, wide.size, reason=NO_ORACLE)
     if not np.isfinite(wide).all():
@@ -180,7 +180,7 @@ def _not_numbers(place: Place, kind: Kind, wide: Array, oracle: Array, terms: Ar
 
 
 def _by_size(place: Place, kind: Kind, subject: Array, oracle: Array, error: Array, bound: Bound, precision: Precision) -> Judgement:
-    """Return the verdict on finite errors, some of which are not zero."""
+    """Return the judgement on arrays whose differences are finite."""
     tolerance = precision.tolerance(bound)
     decided = subject.size
     if not math.isfinite(tolerance.max()):
@@ -189,10 +189,10 @@ def _by_size(place: Place, kind: Kind, subject: Array, oracle: Array, error: Arr
         return Judgement(place, kind, Verdict.UNDECIDED, subject.size, reason=UNLIMITED)
     fractions = fractions_of(error, tolerance)
     index = np.unravel_index(int(fractions.argmax()), error.shape)
-    # An error above its tolerance is a fraction of at least 1, however the quotient is rounded.
+    # If an error exceeds its tolerance, their quotient is at least 1 even after rounding.
     exceeding = 0 if fractions[index] < 1 else int(np.count_nonzero(error > tolerance))
     if exceeding and math.isinf(fractions[index]):
-        # Where several fractions are infinite, report the one with the largest error.
+        # If several fractions are infinite, report the element with the largest error.
         index = np.unravel_index(int(np.where(np.isinf(fractions), error, 0.0).argmax()), error.shape)
     verdict = Verdict.MISMATCH if exceeding else Verdict.MATCH
     units = _units(error, bound, index, precision)
@@ -201,15 +201,15 @@ def _by_size(place: Place, kind: Kind, subject: Array, oracle: Array, error: Arr
 
 
 def fractions_of(error: Array, tolerance: Array) -> Array:
-    """Return errors as fractions of their tolerances: 0 where the error is 0, infinite where only the tolerance is 0."""
+    """Return errors divided by their tolerances: 0 where the error is 0, infinite where only the tolerance is 0."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         fractions = np.asarray(error / tolerance)
-    # A NaN is 0 / 0; max() returns NaN if there is one.
+    # 0 / 0 gives NaN, and max() returns NaN if the array contains one.
     return np.where(np.isnan(fractions), 0.0, fractions) if math.isnan(fractions.max(initial=0.0)) else fractions
 
 
 def _units(error: Array, bound: Bound, index: tuple[Any, ...], precision: Precision) -> float:
-    """Return one element's error in error units u * T; where its T is zero, the largest T of the array is used; infinite where all are zero."""
+    """Return one element's error in error units u * T. If its T is zero, the largest T of the array is used; if all are zero, infinity results."""
     terms = np.asarray(bound.abs_sum)
     own = terms if terms.shape == error.shape else np.broadcast_to(terms, error.shape)
     unit = precision.unit * float(own[index]) or precision.unit * float(terms.max())
@@ -221,7 +221,7 @@ def _worst(subject: Array, oracle: Array, index: tuple[Any, ...], tolerance: flo
 
 
 def _not_finite(place: Place, kind: Kind, subject: Array, oracle: Array, terms: Array, precision: Precision) -> Judgement:
-    """Return the verdict where the subject is NaN or infinite and the oracle finite: a mismatch, unless the subject's sums may have overflowed."""
+    """Return the judgement if the subject is NaN or infinite and the oracle is finite: a mismatch, unless the subject's sums may have overflowed."""
     finite: npt.NDArray[np.bool_] = np.isfinite(subject)
     first = np.unravel_index(int(np.argmin(finite)), subject.shape)
     exceeding = int(np.count_nonzero(~finite))
@@ -238,7 +238,7 @@ def _not_finite(place: Place, kind: Kind, subject: Array, oracle: Array, terms: 
 
 
 def equal(place: Place, kind: Kind, subject: Array, other: Array, precision: Precision) -> Judgement:
-    """Compare two arrays of the subject that must hold the same numbers; NaN equals NaN."""
+    """Judge whether two arrays of the subject hold the same numbers, as they must; NaN equals NaN."""
     alike = subject.shape == other.shape and subject.dtype == other.dtype
     # Without a NaN, the usual case, the first comparison is enough.
     if alike and ((subject == other).all() or np.array_equal(subject, other, equal_nan=True)):
@@ -260,21 +260,21 @@ EXIT_STATUS = {Verdict.MATCH: 0, Verdict.MISMATCH: 1, Verdict.UNDECIDED: 2, Verd
 
 
 Facts = dict[str, Any]
-"""What a report shows, as plain data that JSON can hold."""
+"""Plain data that JSON can store, from which reports are made."""
 
 
 def number(value: float) -> float | None:
-    """Return a number that JSON can hold; None for infinity and NaN."""
+    """Return a number that JSON can store; None for infinity and NaN."""
     return float(value) if math.isfinite(value) else None
 
 
 def significant(value: float, digits: int = 2) -> str:
-    """Return a number as people write it: ``0.0028``, ``1.1e-9``."""
+    """Return a number as text with a few significant digits and without padding zeros: ``0.0028``, ``1.1e-9``."""
     return re.sub(r"e([+-])0*", lambda exponent: "e-" if exponent[1] == "-" else "e", f"{value:.{digits}g}")
 
 
 def judgement_facts(judgement: Judgement) -> Facts:
-    """Return a judgement as data."""
+    """Return a judgement as plain data for JSON."""
     witness = judgement.witness_effect
     return {
         "step": judgement.place.step,

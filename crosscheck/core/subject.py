@@ -1,6 +1,6 @@
-"""The interface of the code under test: each layer as a function, and a whole training step that returns a trace.
+"""The interface of the code under test: each layer as a function, and a training step that returns a trace.
 
-Adapters in :mod:`crosscheck.adapters` provide both for the usual conventions of hand-written code. All arrays are in the reference's layout.
+The adapters in :mod:`crosscheck.adapters` implement it for the usual conventions of hand-written code. All arrays are in the reference's layout.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from crosscheck.core.trace import Trace
 
 
 class SubjectLayer(Protocol):
-    """One layer of the subject as a pure function; calling it does not change the subject that is being trained."""
+    """One layer of the subject as a pure function; a call does not change the network that is being trained."""
 
     @property
     def absent(self) -> Mapping[str, str]:
-        """Quantities that cannot be read from this layer, each with the reason."""
+        """For each quantity that cannot be read from this layer, the reason why."""
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """The code that computes each quantity: ``file:line, function``."""
+        """For each quantity, the code that computes it: ``file:line, function``."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return the quantities that the layer computes for a call in the subject's precision."""
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
-        """Return the error of a quantity that is computed from others, such as a gradient from an update; None if it is read directly."""
+        """Return a bound of the error of measuring a quantity, such as a gradient read from an update; None if the layer returns or stores it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training step returns."""
+    """The results of a training step."""
 
-    loss: float  # before the update
+    loss: float  # the loss before the update
     output: Array  # the network's last output, (batch, classes)
-    constants: Mapping[str, Constants] = field(default_factory=dict)  # the dropout masks drawn, by layer; another side needs them to do the same step
+    constants: Mapping[str, Constants] = field(default_factory=dict)  # the dropout masks by layer; a reference needs them to do the same step
 
 
 class Subject(Protocol):

@@ -1,6 +1,6 @@
-"""Traces: what one side did in a training step, as named arrays in execution order.
+"""Traces: all arrays that the subject or a reference computed in a training step, by name and in execution order.
 
-A place is (step, layer, quantity). The quantities of one step, in the order in which a training step computes them:
+A place is (step, layer, quantity). These are the quantities of a step, in the order in which a training step computes them:
 
 =====================  ==============================================================================================
 ``weight.before``      each parameter before the step, ``weight.momentum.before`` (the optimizer's state for it) and
@@ -26,7 +26,7 @@ from crosscheck.core.precision import Array
 
 
 class Place(NamedTuple):
-    """Where a quantity belongs: the training step (from 1; 0 outside training), the layer's name and the quantity's name."""
+    """The full name of a quantity: the training step (from 1; 0 outside training), the layer's name and the quantity's name."""
 
     step: int
     layer: str
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 
 def key_of(name: str) -> tuple[str, str]:
-    """Return the layer and the quantity of a name such as ``conv.weight``."""
+    """Split a name such as ``conv.weight`` into layer and quantity."""
     layer, _, quantity = name.rpartition(".")
     return layer, quantity
 
@@ -67,7 +67,7 @@ class Trace(dict[tuple[str, str], Array]):
         Raises
         ------
         ValueError
-            If the quantity was recorded before, because a trace must not lose anything.
+            If the quantity is already recorded, because the trace would lose the first value.
         """
         self.take(layer, quantity, np.array(value))
 
@@ -82,7 +82,7 @@ class Trace(dict[tuple[str, str], Array]):
         self.absent[layer, quantity] = reason
 
     def left(self) -> Trace:
-        """Return the state after the step, from which the next step must start: parameters, optimizer state, running statistics."""
+        """Return the parameters, the optimizer's state and the running statistics after the step; the next step must start from these."""
         passing = {"input", "output", "grad_output", "grad_input"}
         result = Trace(self.step)
         for (layer, quantity), value in self.items():
@@ -91,11 +91,11 @@ class Trace(dict[tuple[str, str], Array]):
         return result
 
     def before(self, layer: str, names: Iterable[str]) -> dict[str, Array]:
-        """Return parameters or buffers of a layer before the step, by name."""
+        """Return the given parameters or buffers of a layer, by name, with their values before the step."""
         return {name: self[layer, f"{name}.before"] for name in names}
 
     def state(self, layer: str, parameter: str, before: bool = False) -> dict[str, Array]:
-        """Return the optimizer's state for a parameter after the step, or before it, by the state's name."""
+        """Return the optimizer's state for a parameter, by the state's name: before the step if ``before``, otherwise after the step."""
         start, ending = f"{parameter}.", ".before" if before else ""
         found = {
             quantity.removeprefix(start).removesuffix(ending): value
@@ -105,5 +105,5 @@ class Trace(dict[tuple[str, str], Array]):
         return {name: value for name, value in found.items() if name not in ("grad", "before") and "." not in name}
 
     def constants(self, layer: str) -> dict[str, npt.NDArray[Any]]:
-        """Return the layer's inputs without a gradient: the mask of a dropout."""
+        """Return the layer's inputs without a gradient: the mask of a dropout layer; empty for other layers."""
         return {"mask": self[layer, "mask"]} if (layer, "mask") in self else {}

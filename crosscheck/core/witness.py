@@ -2,18 +2,18 @@ r"""The witness: the reference in the subject's own precision. It is an independ
 
 Theory judges first. If theory alone does not give ``match``, the witness is used:
 
-1. If its error is more than half of a tolerance, theory is too tight there, for example because a fused kernel computes in another way. Each sample
-   is then allowed twice the witness's largest error in this sample, but no element more than :data:`MOST` times what theory allows.
+1. If the witness's error is more than half of a tolerance, this tolerance is too tight, for example because a fused kernel computes in another way.
+   Each sample is then allowed twice the witness's largest error in this sample, but no element more than :data:`MOST` times what theory allows.
 2. Theory may set no limit although the witness is finite and the largest given numbers are too small for their products to overflow. Then the
-   subject has to be finite, too, and right to half of its digits as a norm. This coarse comparison can give a mismatch, but not a match.
-3. If the witness is not finite, or exceeds theory and has lost half of its digits, nothing can be judged in this precision. If that is true of some
-   samples only, the others are judged.
+   subject must be finite, too, and half of its digits must be right in norm. This coarse comparison can give a mismatch, but not a match.
+3. If the witness is not finite, or exceeds theory and has lost half of its digits, nothing can be judged in this precision. If this is so in only
+   some of the samples, the others are judged.
 
 The witness may widen a tolerance but does not decide alone, because the error of a single run can be zero by chance. In float64 the witness would be
 the oracle itself, so the reference in float32 takes its place, with its error in units of its own roundoff. If it has lost half of its digits, theory
-says whether float64 has lost them, too. If not, theory judges alone. If so, the third rule applies, except that an error above :data:`MOST` times
-theory stays a mismatch. The second rule needs a witness in the subject's own precision: where rounding alone determines the result, float32 may be
-right by chance where float64 is not.
+says whether float64 has lost them, too. If it has not, theory judges alone. If it has, the third rule applies, except that an error above
+:data:`MOST` times theory stays a mismatch. The second rule needs a witness in the subject's own precision: if rounding alone determines the result,
+float32 may be right by chance although float64 is not.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError
 from crosscheck.core.precision import Array, Bound, Precision
 
 ROOM = 2.0
-"""The allowed error as a multiple of the witness's largest error. With 1 instead of 2, 12 of 445 right operations failed by their own rounding."""
+"""The allowed error as a multiple of the witness's largest error. With 1 instead of 2, 12 of 445 right operations were called mismatches."""
 
 TIGHT = 0.5
-"""If the witness's error is more than this fraction of a tolerance, the tolerance is too tight."""
+"""A tolerance is too tight if the witness's error is more than this fraction of it."""
 
 MOST = 64.0
-"""The most that the witness may allow, as a multiple of what theory allows; a larger error is a fault and not another way to compute."""
+"""The largest error that the witness may allow, as a multiple of what theory allows. A larger error is a fault, not another way to compute."""
 
 SINGLE = np.dtype(np.float32)
 
-COARSE = "theory sets no limit to its error; finite and right to half of the digits, as the reference itself is in this precision"
-"""Why a quantity is undecided that could only be compared coarsely."""
+COARSE = "theory sets no limit to its error; it is finite, and half of its digits are right, as in the reference's result in this precision"
+"""The reason in a judgement that is undecided because the quantity could only be compared coarsely."""
 
-_NOT_HALF = "fewer than half of the digits are right, although the reference itself is right to half of them in this precision"
+_NOT_HALF = "fewer than half of the digits are right, although the reference gets half of them right in this precision"
 
 
 class OwnWitness(Protocol):
     """An oracle that supplies the errors of its witness itself, such as a recorded one."""
 
     def witness(self, call: Call, precision: Precision) -> Arrays:
-        """Return the same as :func:`witness_errors`, for a call in the subject's precision."""
+        """Return the witness's errors as :func:`witness_errors` does, for a call in the subject's precision."""
 
 
 def witness_errors(oracle: Oracle, call: Call, expected: Arrays, precision: Precision) -> dict[str, Array]:
@@ -59,7 +59,7 @@ def witness_errors(oracle: Oracle, call: Call, expected: Arrays, precision: Prec
     Parameters
     ----------
     call : Call
-        In the subject's precision.
+        The call in the subject's precision.
     expected : mapping of str to array
         The oracle's results in float64.
 
@@ -73,7 +73,7 @@ def witness_errors(oracle: Oracle, call: Call, expected: Arrays, precision: Prec
     stands_for = precision.dtype != witness_dtype(precision)
     narrow = call.astype(witness_dtype(precision))
     own = Precision(narrow.x.dtype, precision.elements)
-    # Where float32 takes the place of float64, losses from its smaller range do not count.
+    # If float32 takes the place of float64, losses from its smaller range do not count.
     lost = 4 * own.smallest_normal if stands_for else 0.0
     try:
         with np.errstate(all="ignore"):
@@ -93,7 +93,7 @@ def witness_dtype(precision: Precision) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The data behind a judgement by theory alone: the subject's values, the oracle's and theory's bound; and the witness's ``errors``."""
+    """The data behind a judgement by theory alone (the subject's and the oracle's values, and theory's bound), and the witness's ``errors``."""
 
     found: Array
     expected: Array
@@ -123,7 +123,7 @@ class Evidence:
         beyond = own <= TIGHT or judgement.fraction > MOST or not np.isfinite(self.found).all()
         if judgement.verdict is Verdict.MATCH or (beyond and not lost.any()):
             return judgement, self.bound
-        # Underflow is part of the limit already. Nothing is known about samples that the witness has lost.
+        # Underflow is already part of the limit. Nothing is known about samples in which the witness is lost.
         terms = np.maximum(limit, np.minimum(ROOM * self._largest_by_sample(judgement.place.quantity), MOST * limit))
         terms = np.where(lost, np.inf, terms)
         widened = Bound(terms, np.where(terms > 0, 1.0, 0.0))
@@ -131,10 +131,9 @@ class Evidence:
         return replace(again, witness_effect=WitnessEffect(Effect.WIDENED, judgement.fraction, own)), widened
 
     def _lost(self, quantity: str, limit: Array, blurred: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return in which samples the witness is not finite, or exceeds theory and has lost half of its digits as a norm.
+        """Return a mask of the samples in which the witness is not finite, or exceeds theory and has lost half of its digits in norm.
 
-        Where theory leaves float64 few digits (``blurred``), a witness in float32 need not exceed theory, because its error no longer grows with its
-        roundoff.
+        If theory leaves float64 few digits (``blurred``), a float32 witness need not exceed theory, because its error no longer grows with roundoff.
         """
         errors, expected, own = (self._samples(value, quantity) for value in (self.errors, self.expected, limit))
         limited = np.isfinite(own)
@@ -147,7 +146,7 @@ class Evidence:
         return np.asarray(~np.isfinite(errors).all(axis=1) | (beyond & lost))
 
     def _blurred(self, quantity: str, limit: Array) -> npt.NDArray[np.bool_]:
-        """Return in which samples theory itself leaves less than half of the subject's digits as a norm."""
+        """Return a mask of the samples in which theory allows the subject to lose half of its digits in norm."""
         expected, own = (self._samples(value, quantity) for value in (self.expected, limit))
         return _lost_half(own, expected, np.isfinite(own), self.precision.unit)
 
@@ -157,7 +156,7 @@ class Evidence:
         return self.precision.sides > 1
 
     def _unreliable(self, judgement: Judgement) -> Judgement:
-        """Return a match unchanged, and otherwise an undecided judgement, because nothing can be judged in the subject's precision."""
+        """Return a match unchanged, and anything else as undecided, because nothing can be judged in the subject's precision."""
         if judgement.verdict is Verdict.MATCH:
             return judgement
         lost = "has lost half of its digits" if np.isfinite(self.errors).all() else "is not finite"
@@ -166,15 +165,15 @@ class Evidence:
         return Judgement(judgement.place, judgement.kind, Verdict.UNDECIDED, self.found.size, reason=reason, witness_effect=effect)
 
     def _coarse(self, judgement: Judgement, unlimited: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]) -> Judgement:
-        """Return a mismatch if elements without a limit are not right to half of their digits; otherwise the judgement, with its reason."""
+        """Return a mismatch if less than half of the digits are right in the elements without a limit; otherwise the judgement, with a reason."""
         if self._may_leave_range or _lost_half(self.errors.ravel(), self.expected.ravel(), unlimited.ravel(), self._unit):
             undecided = judgement.verdict is Verdict.UNDECIDED and bool((unlimited | ~known).all())
             return replace(judgement, reason=UNLIMITED) if undecided else judgement
         effect = WitnessEffect(Effect.COARSE, math.inf, 0.0)
-        # Half of the digits of the whole, because elements that only rounding determines may be just the oracle's own rounding errors.
+        # The norm of the whole array counts, because elements that only rounding determines may be just the oracle's own rounding errors.
         allowed = max(math.sqrt(self.precision.unit) * float(np.linalg.norm(self.expected[known])), self.precision.smallest_normal)
         in_units = allowed / (self.precision.sides * self.precision.unit)
-        # Elements that theory has judged or that the witness has lost get an error of zero.
+        # Elements that theory has judged, or in whose sample the witness is lost, get an error of zero.
         found, expected = (np.where(unlimited, value, value.dtype.type(0)) for value in (self.found, self.expected))
         coarse = judge_norm(judgement.place, judgement.kind, found, expected, in_units, self.precision)
         if coarse.verdict is Verdict.MISMATCH:
@@ -198,23 +197,23 @@ class Evidence:
         return math.prod(largest) >= math.cbrt(float(np.finfo(self.precision.dtype).max))
 
     def _largest_by_sample(self, quantity: str) -> Array:
-        """Return the witness's largest error in each element's own sample, so that one bad sample does not excuse the others.
+        """Return the witness's largest error in each sample, so that one bad sample does not excuse the others.
 
-        A sample with few numbers may be right by chance, so each sample gets at least the (lower) median of all samples.
+        A sample with few numbers may be right by chance, so each sample gets at least the (lower) median over all samples.
         """
         largest = self._samples(np.nan_to_num(self.errors, nan=0.0), quantity).max(axis=1)
         usual = np.sort(largest)[(len(largest) - 1) // 2]
         return np.asarray(np.maximum(largest, usual)).reshape(-1, *[1] * (self.errors.ndim - 1)) if len(largest) > 1 else largest[0]
 
     def _samples(self, value: Array, quantity: str) -> Array:
-        """Return an array with one row for each sample; the gradient of a parameter is a single row."""
+        """Reshape an array to one row for each sample; a parameter's gradient becomes a single row."""
         batch = self.call.x.shape[:1]
         by_sample = quantity in _BY_SAMPLE and batch and value.shape[:1] == batch
         return np.asarray(value).reshape(batch[0] if by_sample else 1, -1)
 
 
 def _lost_half(error: Array, value: Array, counted: npt.NDArray[np.bool_], unit: float) -> npt.NDArray[np.bool_]:
-    """Return for each row whether errors, in roundoffs, take half of the digits of the counted elements as a norm."""
+    """Return, for each row, whether errors (in multiples of ``unit``) take half of the digits, in the norm of the counted elements."""
     error_norm, norm = (np.linalg.norm(np.where(counted, array, 0.0), axis=-1) for array in (error, value))
     return np.asarray(error_norm > norm / math.sqrt(unit))
 

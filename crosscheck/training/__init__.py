@@ -1,1 +1,1 @@
-"""Compare a whole training run with references: each step link by link, the free run, and several references as a jury."""
+"""Compare a whole training run with references: each step by itself, a reference that trains independently, and several references as a jury."""

@@ -1,4 +1,4 @@
-"""A training run in progress, compared step by step: what is known so far, and the verdict that follows from it."""
+"""The comparison of a training run that is in progress: its results so far, and the verdict that follows from them."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from crosscheck.training.record import Key, Record, Series
 
 @dataclass(frozen=True)
 class Consequence:
-    """A quantity whose own layer is right but whose end-to-end value is wrong, because an earlier layer is."""
+    """A wrong end-to-end value of a layer that is itself right: an earlier layer is wrong."""
 
     judgement: Judgement  # the first mismatch of the end-to-end value
-    relative: float  # the norm of its error divided by the norm of the oracle's value, at that step
+    relative: float  # the norm of the error divided by the norm of the oracle's value, at that step
 
 
 @dataclass
 class Comparison:
-    """What all comparisons of a training run have in common, whether or not the subject's layers can be seen."""
+    """Base class for the comparison of a training run; one subclass is for subjects with visible layers, the other for those without."""
 
     architecture: Architecture
     subject: Any  # trains on its own, independently of the references
     make: MakeTraining  # makes the references
     precision: Precision
-    looks: int  # how many times look will be called
-    perturbed: int = 8  # the number of references with perturbed rounding; an even number, 0 for none
+    looks: int  # how often :meth:`look` will be called
+    perturbed: int = 8  # the number of references with random perturbations; an even number, 0 for none
     seed: int = 0  # the seed of the perturbations
     record: Record = field(default_factory=Record)
     steps: int = 0
@@ -49,28 +49,28 @@ class Comparison:
     free: FreeRun | None = None
 
     def step(self, x: Array, labels: Labels) -> object:
-        """Let both sides do one step on a batch, and judge everything in it."""
+        """Let the subject and the references do one step on a batch, and judge all results of the subject's step."""
         raise NotImplementedError
 
     @np.errstate(all="ignore")
     def look(self) -> list[DistanceSample]:
-        """Measure the distance between the free runs."""
+        """Measure the distance between the subject and the reference that trains independently."""
         return self.free.look(self.steps, self.subject.params | self.subject.buffers) if self.free else []
 
     def count(self, decisions: Iterable[Decision]) -> None:
-        """Record the decisions at kinks that differ in a step."""
+        """Record the decisions at kinks in which subject and oracle differed in a step."""
         for decision in decisions:
             known = self.decisions.get(decision.layer, Decision(decision.layer, 0, 0.0))
             self.decisions[decision.layer] = Decision(decision.layer, known.differing + decision.differing, max(known.margin, decision.margin))
 
     @property
     def free_verdict(self) -> Verdict:
-        """Whether rounding explains the distance between the free runs at every look."""
+        """The verdict on the free run: whether rounding explains the distance from the reference at every look."""
         return combine_verdicts({look.verdict for look in self.free.history} if self.free and self.perturbed else ())
 
     @property
     def left_at(self) -> int | None:
-        """The first step at which a look found a larger distance than rounding explains."""
+        """The first step at which a look found a larger distance than rounding explains; None if there is none."""
         history = self.free.history if self.free else []
         return next((look.step for look in history if look.verdict is Verdict.MISMATCH), None)
 
@@ -105,9 +105,9 @@ Quantity = tuple[str, str]
 
 @dataclass(frozen=True)
 class ComparisonState:
-    """The state of a :class:`~crosscheck.training.listened.TrainingComparison`, without the arrays of its two sides.
+    """The state of a :class:`~crosscheck.training.listened.TrainingComparison`, without the arrays of the subject and the references.
 
-    Mappings are stored as lists of pairs, in their order.
+    Mappings are stored as lists of (key, value) pairs, in their order.
     """
 
     steps: int
@@ -119,9 +119,9 @@ class ComparisonState:
     decisions: list[tuple[str, Decision]]
     reference_fractions: list[tuple[Quantity, float]]
     broken: list[Quantity]
-    noise: list[tuple[Quantity, float]]  # the noise of the perturbed references
+    noise: list[tuple[Quantity, float]]  # the relative size of the perturbations of the perturbed references
     looks: list[DistanceSample]  # the history of the free run
-    left: list[Quantity] | None  # the names of the arrays that the last step left for the next one; None if the last step was not traced
+    left: list[Quantity] | None  # the names of the arrays from which the next step must start; None if the last step was not traced
     masks: list[tuple[str, DropoutRateTest]]  # the counts of the masks that each dropout layer drew so far
     tallies: list[Tally]
-    jury_looks: list[tuple[Quantity, DistanceSample]]  # the last looks at the further references of a jury
+    jury_looks: list[tuple[Quantity, DistanceSample]]  # the last distances from the second and later references of a jury

@@ -1,4 +1,4 @@
-"""Find the cause of a divergence in a training step: in the layer itself, and in the step around it."""
+"""Find the cause of a divergence in a training step: in the layer itself, or in the training code around it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from crosscheck.training.lockstep import StepReport
 
 @dataclass(frozen=True)
 class StepDiagnosis:
-    """One step with all its judgements."""
+    """The data of one step, with all its judgements, from which the causes of its mismatches are found."""
 
     architecture: Architecture  # the network, whose update has this step's learning rate
     layers: Mapping[str, SubjectLayer]
@@ -30,11 +30,11 @@ class StepDiagnosis:
     report: StepReport
     trace: Trace
     earlier: Trace | None  # the trace of the previous step, if there is one
-    # the verdicts on the layers tested alone, on the reference's values; each mismatch with the data it was judged by
+    # the verdicts on the layers tested alone, on the reference's values; each mismatch with the data from which it was judged
     isolated: Sequence[tuple[Judgement, Failure | None]]
 
     def divergence(self, judgement: Judgement) -> Divergence:
-        """Return a mismatch of this step with its cause, its line of code, and the verdict on the layer tested alone."""
+        """Return a mismatch of this step with its cause, the line of code, and the verdict on the layer tested alone."""
         layer, quantity = key = judgement.place.key
         subject, context, found = self.layers[layer], self.report.contexts.get(layer), self.trace.get(key)
         alone, failure = next((one for one in self.isolated if one[0].place.key == key), (None, None))
@@ -54,12 +54,12 @@ class StepDiagnosis:
         itself = divergence.cause is not None and not divergence.cause.fitted
         if itself and failure.judgement.kind is Kind.LAYER:
             return divergence
-        # If a layer is wrong when tested alone but right in its step, the cause is what the step left in it, even if another cause fits the numbers.
+        # If a layer is wrong only when tested alone, the cause is a value that the step left in it, even if another cause fits the numbers.
         after = {} if layer == LOSS else {name: self.trace[layer, name] for name in self.architecture.params[layer]}
         return replace(divergence, cause=explained_in_step(failure, after, earlier) or divergence.cause)
 
     def _cause_of_update(self, judgement: Judgement) -> Cause | None:
-        """Return the cause of a wrong updated parameter; None if none is found, or the judgement is not about one with a gradient."""
+        """Return the cause of a wrong update of a parameter; None if none is found, or if the judgement is not about a parameter with a gradient."""
         layer, name = judgement.place.key
         context, grad = self.report.contexts.get(layer), self.trace.get((layer, f"{name}.grad"))
         if judgement.kind is not Kind.UPDATE or layer in self.architecture.frozen or context is None or grad is None:
@@ -73,5 +73,5 @@ class StepDiagnosis:
         return explained_update(judgement, self.architecture.update.settings, updated, earlier, batch, self.precision, reading)
 
     def _earlier(self, layer: str, quantity: str) -> Array | None:
-        """Return a quantity of the previous step, if that step was traced."""
+        """Return a quantity's value in the previous step; None if the previous step was not traced."""
         return None if self.earlier is None else self.earlier.get((layer, quantity))

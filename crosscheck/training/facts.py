@@ -1,4 +1,4 @@
-"""The facts of a training comparison as plain data, ready for JSON: the only source of all reports."""
+"""The facts of a training comparison as plain data for JSON. All reports are made from these alone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from crosscheck.training.record import Means, Series
 
 SCHEMA_VERSION = 2
 POINTS = 400
-"""Most points of a curve in the report; of a longer curve, the largest value of each group of neighbours is kept."""
+"""The largest number of points of a curve in the report. A longer curve is thinned to the largest value of each group of neighbours."""
 
 
 @dataclass(frozen=True)
 class SideTest:
-    """The results of one side on the test images."""
+    """The results of the subject or the reference on the test images."""
 
     loss: float
     accuracy: float
@@ -32,35 +32,35 @@ class SideTest:
 
 @dataclass
 class RunFacts:
-    """What the caller knows and the comparison does not."""
+    """The facts of a run that the caller adds to those of the comparison."""
 
-    subject: str  # its name to show
-    reference: str
+    subject: str  # the subject's name in reports
+    reference: str  # the reference's name in reports
     settings: Facts  # all options of the run
     environment: Facts  # versions, threads, seed, checksums
-    steps_asked: int  # how many steps the run should have done
-    checks_asked: int  # how many of them it should have checked
+    steps_asked: int  # the number of steps that were requested
+    checks_asked: int  # the number of checked steps that were requested
     command: str  # the command line that repeats the run
-    without_steps: str  # the same without its number of steps; with ``--steps N`` added, it repeats the run up to the first divergence
+    without_steps: str  # the command line without the number of steps; with ``--steps N`` added, it repeats the run up to step N
     lines: list[Facts] = field(default_factory=list)  # the progress lines: step, epoch, and loss and accuracy of both sides
     losses: Means = field(default_factory=Means)
     test: dict[str, SideTest] = field(default_factory=dict)  # for ``"subject"`` and ``"reference"``; empty if the test was not reached
-    predictions_differing: int | None = None  # test images that the two sides classify differently
-    images: list[Facts] = field(default_factory=list)  # those of them that the report shows: pixels, label and both predictions
+    predictions_differing: int | None = None  # the number of test images that subject and reference classify differently
+    images: list[Facts] = field(default_factory=list)  # the differently classified images in the report: pixels, label and both predictions
     interrupted: bool = False
     failed: str = ""
     seconds: float = 0.0
 
 
 def verdict_of(comparison: TrainingComparison, run: RunFacts) -> Verdict:
-    """Return the verdict on the run: that of the comparison, but never ``match`` if fewer steps were done or checked than requested."""
+    """Return the comparison's verdict, but ``undecided`` instead of ``match`` if fewer steps were done or checked than requested."""
     verdict = comparison.verdict
     incomplete = run.interrupted or bool(run.failed) or comparison.steps < run.steps_asked or comparison.steps_checked < run.checks_asked
     return Verdict.UNDECIDED if verdict is Verdict.MATCH and incomplete else verdict
 
 
 def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
-    """Return everything that a report shows."""
+    """Return all facts that a report shows."""
     verdict = verdict_of(comparison, run)
     record, free, first = comparison.record, comparison.free, comparison.first
     return {
@@ -107,7 +107,7 @@ def collect(comparison: TrainingComparison, run: RunFacts) -> Facts:
 
 
 def headline(comparison: TrainingComparison, run: RunFacts, verdict: Verdict) -> str:
-    """Return the report's first line: the verdict, what it is based on, and what was left undone."""
+    """Return the report's first line: the verdict, the numbers of checked steps and quantities, and why the run is incomplete, if it is."""
     first = comparison.first
     checked = f"{comparison.steps_checked:,} of {run.steps_asked:,} steps checked, {comparison.record.compared:,} quantities compared"
     if widened := comparison.record.widened:
@@ -132,7 +132,7 @@ def headline(comparison: TrainingComparison, run: RunFacts, verdict: Verdict) ->
 
 
 def disagreement(comparison: TrainingComparison) -> str:
-    """Return in words which references find the subject right, and which do not."""
+    """Return a sentence that says which references find the subject right, and which do not."""
     assert comparison.jury is not None
     verdicts = {juror.name: comparison.jury.verdict_by(juror.name, bool(comparison.perturbed)) for juror in comparison.jury.jurors}
     groups = {verdict: [name for name, own in verdicts.items() if own is verdict] for verdict in Verdict}
@@ -140,7 +140,7 @@ def disagreement(comparison: TrainingComparison) -> str:
 
 
 def jury_facts(jury: Jury, perturbed: bool) -> Facts:
-    """Return which references agree with which sides."""
+    """Return the verdicts of the references on the subject and on each other."""
     return {
         "references": [
             {"name": juror.name, "verdict_on_subject": jury.verdict_by(juror.name, perturbed).value, "free_run": _beside(jury, juror.name, perturbed)}
@@ -164,7 +164,7 @@ def jury_facts(jury: Jury, perturbed: bool) -> Facts:
 
 
 def _beside(jury: Jury, name: str, perturbed: bool) -> Facts | None:
-    """Return the distance of the subject from a further reference that trains alone; without perturbed references the distance is not judged."""
+    """Return the subject's distance from a reference that trains independently; without perturbed references, the distance is not judged."""
     looks = [look for (own, _), look in jury.looks.items() if own == name]
     if not looks:
         return None
@@ -198,7 +198,7 @@ def _series(key: tuple[Kind, str, str], series: Series, comparison: TrainingComp
 
 
 def thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], list[float]]:
-    """Return at most POINTS points of a curve: the largest value of each group of neighbours, at its own step."""
+    """Return at most POINTS points of a curve: the largest value of each group of neighbours, and the step of this value."""
     if len(steps) <= POINTS:
         return list(steps), list(values)
     groups = np.array_split(np.arange(len(steps)), POINTS)
@@ -241,7 +241,7 @@ def _free_run(comparison: TrainingComparison) -> Facts:
 
 
 def _weights(comparison: TrainingComparison) -> Facts:
-    """Return both sides' filters at the end of the run, for the parameters that are images: ``(out, in, height, width)``."""
+    """Return the subject's and the reference's final filters, ``(out, in, height, width)``; layers with many filters are left out."""
     assert comparison.free is not None
     subject: Mapping[str, Array] = comparison.subject.params
     reference = comparison.free.reference.params

@@ -1,12 +1,12 @@
-r"""Two independent runs from the same weights, and the step at which they differ by more than rounding explains.
+r"""The free run: subject and reference train independently from the same weights, and rounding must explain the distance between their parameters.
 
-The limit is measured. Several copies of the reference train alongside, and each of their results is perturbed at random by as much as rounding may
-change it. Their distance from the unperturbed reference, as a norm of each parameter array, is the spread. The subject has diverged when its own
-distance exceeds
+The distance that rounding explains is measured. Several copies of the reference train on the same batches, and each of their results is perturbed at
+random by as much as rounding may change it. Their distance from the unperturbed reference, in the norm of each parameter array, is the spread. The
+subject has diverged when its own distance from the reference exceeds
 
 .. math:: \sqrt{2}\; t_M \cdot \mathrm{rms}(\text{spread}),
 
-where :math:`t_M` is the quantile of Student's distribution for M perturbed runs, for the accepted probability of one false alarm in all looks. The
+where :math:`t_M` is the quantile of Student's distribution for M perturbed runs, at the accepted probability of any false alarm over all looks. The
 factor :math:`\sqrt{2}` is there because the subject and the reference both round.
 """
 
@@ -28,9 +28,9 @@ from crosscheck.core.training import MakeTraining, Snapshot, Training, TrainStat
 def noise_of(
     values: Iterable[tuple[str, str, Array, Array]], params: Mapping[str, Sequence[str]], precision: Precision
 ) -> dict[tuple[str, str], float]:
-    """Return one standard deviation of the rounding error of each (layer, quantity), as a norm relative to the quantity's norm.
+    """Return, for each (layer, quantity), the standard deviation of its rounding error in norm, divided by the norm of the quantity.
 
-    The values of a step come as (layer, quantity, value, largest error in multiples of the unit roundoff), the names of parameters by layer.
+    ``values`` yields (layer, quantity, value, largest error in multiples of the unit roundoff); ``params`` holds the parameter names by layer.
     """
     noise = {}
     for layer, quantity, value, error in values:
@@ -39,19 +39,19 @@ def noise_of(
         noise[layer, quantity] = deviation / size if size else 0.0
     for layer, parameters in params.items():
         for parameter in parameters:
-            # An update ends with one rounding of the parameter itself, by at most u, up or down with equal probability.
+            # An update ends with one rounding of the parameter, by at most u, up or down with equal probability.
             noise[layer, parameter] = precision.unit / math.sqrt(3)
     return noise
 
 
 @dataclass(frozen=True)
 class DistanceSample:
-    """The distance between the subject and the reference in one parameter array, at one step."""
+    """The measured distance between the subject's and the reference's values of one parameter array after a step."""
 
     step: int
     parameter: str
     distance: float  # the norm of the difference
-    spread: float  # the root mean square of the perturbed runs' distances from the unperturbed one
+    spread: float  # the root mean square of the perturbed references' distances from the unperturbed reference
     allowed: float  # the largest distance that rounding explains
     largest: float  # the largest absolute difference of any element
 
@@ -65,13 +65,13 @@ class DistanceSample:
 
 @dataclass
 class FreeRun:
-    """The reference that trains beside the subject, and the perturbed references that train beside both."""
+    """A reference and its perturbed copies, which train on the same batches as the subject but independently."""
 
     make: MakeTraining
     start: TrainState  # the state of the subject before its first step
     noise: Mapping[tuple[str, str], float]  # the relative size of the perturbation of each quantity
     runs: int  # the number of perturbed references; an even number
-    looks: int  # how many times look will be called
+    looks: int  # how often :meth:`look` will be called
     precision: Precision
     seed: int  # the seed of the perturbations
     history: list[DistanceSample] = field(default_factory=list)
@@ -89,7 +89,7 @@ class FreeRun:
         return [*alone, *self.perturbed]
 
     def step(self, x: Array, labels: Labels, constants: Mapping[str, Constants] | None = None, lr_factor: float = 1.0) -> Outcome:
-        """Advance every reference by one step, and return the outcome of the unperturbed one."""
+        """Advance every reference by one step, and return the outcome of the unperturbed reference."""
         outcome = self.reference.step(x, labels, None, constants, lr_factor)
         for training in self._all()[1:]:
             training.step(x, labels, None, constants, lr_factor)
@@ -114,11 +114,11 @@ class FreeRun:
         return merge({str(number): training.snapshot() for number, training in enumerate(self._all())})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Restore the state of all references from the snapshot of a run with the same parameters as this one."""
+        """Restore the state of all references from the snapshot of a run that was made with the same arguments."""
         parts = split(snapshot)
         for number, training in enumerate(self._all()):
             training.restore(parts[str(number)])
 
     def factor(self, arrays: int) -> float:
-        """Return Student's quantile for all looks at all arrays."""
+        """Return Student's quantile at the probability of a false alarm that is allowed for one array at one look."""
         return student_quantile(self.precision.false_alarms / (self.looks * arrays), self.runs) if self.runs else 1.0

@@ -1,9 +1,9 @@
-"""Several references at once, and which of them agree with which sides.
+"""A jury: several references that judge the subject and each other.
 
-Each side, the subject and every reference, does the same step from the same weights and leaves a trace. Each reference's oracle judges every trace,
-link by link, on the values in that trace. So the rounding errors of one side never count against another, nor does a decision at a kink that rounding
-changed. What remains is a difference of mathematics. If the oracles of two frameworks disagree about a trace, the frameworks follow different
-conventions, and the verdict on a subject that follows one of them is ``undecided``.
+The subject and every reference do the same step from the same weights, and each records a trace. Each reference's oracle judges every trace, link by
+link, on the values in that trace. So rounding errors in other traces do not count, and neither do decisions at kinks that rounding changed. Any
+remaining difference is one of mathematics. If the oracles of two frameworks disagree about a trace, the frameworks follow different conventions, and
+the verdict on a subject that follows one of them is ``undecided``.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ SUBJECT = "subject"
 
 @dataclass(frozen=True)
 class Juror:
-    """One of several references, with the subject's layer names, parameter names and layouts."""
+    """One reference of a jury; its layers and parameters have the names and layouts of the first reference's."""
 
-    name: str  # its name in reports
+    name: str  # the reference's name in reports
     architecture: Architecture
     make: MakeTraining
-    # States that its optimizer keeps in another form. They are converted, with rounding errors, so that the other references can start from them. Its
-    # own updates of these states are not judged; the parameters that result from them are.
+    # Optimizer states that this reference stores in another form. They are converted, with rounding errors, so that the other references can start
+    # from them. This reference's updates of these states are not judged; the parameters that result from them are.
     converted: frozenset[str] = frozenset()
 
 
 @dataclass
 class Tally:
-    """The verdicts of one reference's oracles on all traces of one side."""
+    """The verdicts of one reference's oracles on all traces of the subject, or on all traces of one reference."""
 
-    judge: str
-    side: str
+    judge: str  # the name of the reference that judges
+    side: str  # the name of the reference that is judged, or ``SUBJECT``
     steps: int = 0
     compared: int = 0
     mismatches: int = 0
@@ -53,7 +53,7 @@ class Tally:
     first: Judgement | None = None  # the first mismatch
 
     def add(self, judgements: Iterable[Judgement]) -> None:
-        """Add the judgements on the links of one step."""
+        """Add the judgements on one step."""
         self.steps += 1
         for judgement in judgements:
             wrong = judgement.verdict is Verdict.MISMATCH
@@ -79,10 +79,10 @@ class Tally:
 class Jury:
     """References that judge a subject and each other, step by step."""
 
-    jurors: Sequence[Juror]  # all have the names and layouts of the first
+    jurors: Sequence[Juror]  # all use the first juror's parameter names and layouts
     precision: Precision
     tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)  # by judge and side
-    # the last look at each parameter of each further reference that trains alone: its distance from the subject
+    # by reference and parameter, the subject's last measured distance from each reference but the first
     looks: dict[tuple[str, str], DistanceSample] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -90,12 +90,12 @@ class Jury:
         self.alone: dict[str, Training] = {juror.name: juror.make(self.precision.dtype, None, 0) for juror in self.jurors[1:]}
 
     def begin(self, start: TrainState) -> None:
-        """Start the references that train alone from the subject's state."""
+        """Let all references but the first, which train independently, start from the subject's state."""
         for training in self.alone.values():
             training.load(start)
 
     def step(self, x: Array, labels: Labels, constants: Mapping[str, Constants], lr_factor: float = 1.0) -> None:
-        """Advance the references that train alone by one step."""
+        """Advance the references that train independently by one step."""
         for training in self.alone.values():
             training.step(x, labels, None, constants, lr_factor)
 
@@ -112,7 +112,7 @@ class Jury:
                 tally.add(judgement for judgement in judged if not judgement.place.quantity.endswith(unjudged.get(side, ())))
 
     def look(self, params: Arrays, looks: Iterable[DistanceSample]) -> None:
-        """Measure the distance of the subject from the further references; the looks at the first one give the limit."""
+        """Measure the subject's distance from all references but the first; ``looks``, the distances from the first, give the limit."""
         first_looks = {look.parameter: look for look in looks}
         for name, training in self.alone.items():
             others = training.params | training.buffers
@@ -126,24 +126,24 @@ class Jury:
                     self.looks[name, parameter] = look
 
     def snapshot(self) -> Snapshot:
-        """Return the state of the references that train alone, without the verdicts so far."""
+        """Return the state of the references that train independently, without the verdicts so far."""
         return merge({str(number): training.snapshot() for number, training in enumerate(self.alone.values())})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Restore the state of the references from the snapshot of a jury that was made in the same way."""
+        """Restore the state of the references from the snapshot of a jury that was made with the same arguments."""
         parts = split(snapshot)
         for number, training in enumerate(self.alone.values()):
             training.restore(parts[str(number)])
 
     def verdict_by(self, judge: str, perturbed: bool) -> Verdict:
-        """Return the verdict of one reference on the subject: on its steps and, if there are perturbed references, on the free run."""
+        """Return one reference's verdict on the subject: on its steps and, if there are perturbed references, on its free run."""
         steps = self.tallies[judge, SUBJECT].verdict if (judge, SUBJECT) in self.tallies else Verdict.SKIPPED
         free = {look.verdict for (name, _), look in self.looks.items() if name == judge and perturbed}
         return next((v for v in (Verdict.MISMATCH, Verdict.UNDECIDED) if v is steps or v in free), steps)
 
 
 def _traced(step: int, twin: Training, start: TrainState, x: Array, labels: Labels, lr_factor: float) -> Trace:
-    """Return the trace of a reference's step, with the state before and after it."""
+    """Let a reference do a step from the given state, and return its trace, with the state before and after the step."""
     twin.load(start)
     trace = Trace(step)
     for name, value in (*start.params.items(), *start.buffers.items()):

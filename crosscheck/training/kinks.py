@@ -1,7 +1,7 @@
-"""Decisions at kinks: a ReLU's sign, a pool's winner. If the margin is within what rounding explains, either decision is right.
+"""Decisions at kinks, such as the sign in a ReLU or the maximum in a pooling window. If rounding may change a decision, either choice is right.
 
-Behind such a kink, the values of two right sides may differ by far more than rounding errors. A subject that shows its decisions is compared with an
-oracle that takes the same decisions, each of which must be admissible. If the subject does not show them, the few ambiguous ones are tried both ways.
+After such a decision, two right computations may differ by far more than rounding errors. If the subject shows its decisions, the oracle takes them,
+too, and each must be admissible. If the subject does not show them, the few ambiguous decisions are tried both ways.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from crosscheck.oracles.step import OracleStep
 Imposed = dict[str, npt.NDArray[Any]]
 
 DRAWS = 32
-"""How often the inputs of a kink are perturbed at random to see which of its decisions may change. If rounding may exchange two candidates, one
-perturbation in four does, so one such pair in ten thousand is missed."""
+"""The number of random perturbations of a kink's inputs that show which of its decisions may change. If rounding may exchange two candidates, one
+perturbation in four does so; one such pair in ten thousand is missed."""
 EXHAUSTIVE = 6
-"""Up to this many ambiguous decisions, every combination is tried."""
+"""The largest number of ambiguous decisions of which every combination is tried."""
 MANY = 256
-"""Up to this many ambiguous decisions, each is tried separately."""
+"""The largest number of ambiguous decisions that are each tried separately."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The decisions of one layer at kinks in which subject and oracle differ."""
+    """The subject's decisions at the kinks of one layer that differ from the oracle's decisions."""
 
     layer: str
-    differing: int  # the number of decisions that the oracle alone would take differently
-    margin: float  # the largest change of the output that they cause, as a fraction of what rounding before this layer explains
+    differing: int  # the number of these decisions
+    margin: float  # the largest change of the output that they cause, as a fraction of the change that rounding before this layer explains
 
     @property
     def admissible(self) -> bool:
-        """Whether rounding explains all of them."""
+        """Whether rounding explains all of these decisions."""
         return self.margin <= 1
 
 
 def differing(step: OracleStep, precision: Precision) -> Iterator[Decision]:
-    """Yield, for each layer with imposed decisions, those that the oracle alone would take differently, if there are any."""
+    """Yield, for each layer, the imposed decisions that the oracle alone would take differently, if there are any."""
     for index, name in enumerate(step.names):
         imposed = step.runs[index].stage.constants.get("decisions")
         if imposed is None:
@@ -63,15 +63,15 @@ def differing(step: OracleStep, precision: Precision) -> Iterator[Decision]:
 
 @dataclass(frozen=True)
 class Branch:
-    """One decision that rounding may change: its layer, its place in the array of decisions, and its other value."""
+    """A decision that rounding may change, and its other value."""
 
     layer: str
-    place: int
+    place: int  # the flat index into the layer's array of decisions
     other: Any
 
 
 def ambiguous(step: OracleStep, precision: Precision, seed: int) -> list[Branch]:
-    """Return the decisions of a step that may change if the values before them have errors as large as rounding explains."""
+    """Return the decisions of a step that may change if their inputs have errors as large as rounding explains."""
     rng = np.random.default_rng(seed)
     choices: dict[Branch, None] = {}
     for index, name in list(enumerate(step.names))[1:]:
@@ -91,11 +91,11 @@ def ambiguous(step: OracleStep, precision: Precision, seed: int) -> list[Branch]
 def tried(
     step: OracleStep, choices: Sequence[Branch], again: Callable[[Imposed], OracleStep], residual: Callable[[OracleStep], Array]
 ) -> tuple[OracleStep, Array]:
-    """Return the step closest to the subject's in which ambiguous decisions may be taken the other way, and how much remains uncertain.
+    """Try ambiguous decisions the other way; return the resulting step that is closest to the subject's, and how much remains uncertain.
 
-    A few decisions are tried in every combination, and nothing remains uncertain. Of many, each is tried separately: the change that a decision
-    causes hardly depends on the others, because its margin is almost zero. Those whose changes add up to the difference, by least squares, are then
-    taken the other way together, and the sum of all changes remains uncertain.
+    A few decisions are tried in every combination, and nothing remains uncertain. If there are more, each is tried separately: the change that a
+    decision causes hardly depends on the others, because its margin is almost zero. A least-squares fit finds the decisions with changes that add up
+    to the difference. These are taken the other way together, and the sum of all changes remains uncertain.
 
     Parameters
     ----------
@@ -106,12 +106,12 @@ def tried(
     again : callable
         Computes the step with some decisions imposed.
     residual : callable
-        Returns the subject's numbers minus those of a step, as fractions of their tolerances.
+        Returns the differences between the subject's numbers and the numbers of a step, as fractions of their tolerances.
 
     Returns
     -------
     array
-        How far decisions may still change each of the numbers, as a fraction of its tolerance; infinite if there are too many decisions to try.
+        The largest change of each number that decisions may still cause, as a fraction of its tolerance; infinite if there are too many to try.
     """
 
     def chosen(combination: Sequence[Branch]) -> OracleStep:
@@ -131,7 +131,7 @@ def tried(
 
 
 def _imposed(step: OracleStep, choices: Sequence[Branch]) -> Imposed:
-    """Return all decisions of the layers in ``choices``, with these choices taken."""
+    """Return all decisions of the layers in ``choices``, with the decisions in ``choices`` taken the other way."""
     imposed: Imposed = {}
     for choice in choices:
         run = step.runs[step.names.index(choice.layer)]

@@ -1,9 +1,9 @@
-"""Compare a whole training run of a network whose layers can be seen: checked steps link by link, layers tested alone, and the free run.
+"""Compare a whole training run of a network whose layers can be seen.
 
-The subject trains on its own, and each checked step is proved along its trace. If a link does not hold or is missing, and in the first, second,
-fourth, eighth checked step and so on, the oracle and the reference do the whole step from the same weights, too. In the first checked step, and
-wherever something is wrong, the subject's layers are also tested alone, on the reference's values. Meanwhile a second reference, which copied the
-weights once, trains alone.
+The subject trains with its own code. In each checked step, every link of its trace is judged: each layer, the values that it receives, and each
+update. If a link does not hold or is missing, and in the first, second, fourth, eighth checked step and so on, the oracle and the reference do the
+whole step from the same weights, too. In the first checked step, and if anything is wrong, the subject's layers are also tested alone, on the
+reference's values. In the free run, a second reference, which copied the weights once, trains independently.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LINKS = (Kind.LAYER, Kind.WIRE, Kind.UPDATE)
 
 @dataclass(frozen=True)
 class BothOutcomes:
-    """The outcomes of one step of the free runs."""
+    """The outcomes of one step of the subject and of the reference that trains independently."""
 
     subject: Outcome
     reference: Outcome
@@ -43,11 +43,11 @@ class BothOutcomes:
 
 @dataclass
 class TrainingComparison(Comparison):
-    """A comparison in progress with a subject whose layers can be seen: call :meth:`step` for each batch."""
+    """The comparison of a training run with a subject whose layers can be seen: call :meth:`step` for each batch."""
 
     subject: Subject
-    jury: Jury | None = None  # several references; everything outside the jury is compared with the first of them
-    # the first divergence of each (layer, quantity) whose own link is broken, or that is wrong when its layer is tested alone
+    jury: Jury | None = None  # several references; outside the jury, the subject is compared only with the first of them
+    # the first divergence of each (layer, quantity) that is wrong in its own layer or update, in the step or when the layer is tested alone
     divergences: dict[tuple[str, str], Divergence] = field(default_factory=dict)
     reference_fractions: dict[tuple[str, str], float] = field(default_factory=dict)
     masks: dict[str, DropoutRateTest] = field(default_factory=dict)
@@ -65,9 +65,9 @@ class TrainingComparison(Comparison):
 
     @np.errstate(all="ignore")  # a training that diverges overflows on both sides; the verdicts say so
     def step(self, x: Array, labels: Labels, check: bool = True, lr_factor: float = 1.0) -> BothOutcomes:
-        """Let both sides do one step on a batch, and judge everything in it if ``check``. The first step is always traced.
+        """Let the subject and the references do one step on a batch; if ``check``, judge all results. The first step is always traced.
 
-        ``lr_factor`` is a factor of the learning rate in this step; the references use it, and the subject is judged by it.
+        ``lr_factor`` multiplies the learning rate in this step; the references use this rate, and the subject is expected to use it.
         """
         self.steps += 1
         architecture = self.architecture.at_rate(lr_factor)
@@ -97,7 +97,7 @@ class TrainingComparison(Comparison):
         return FreeRun(self.make, self._start, self._noise, self.perturbed, self.looks, self.precision, self.seed)
 
     def _measure_noise(self, report: StepReport) -> None:
-        """Measure the size of the noise in the first step."""
+        """Compute, in the first step, the size of the perturbations for the perturbed references."""
         if not self._noise:
             values = (
                 (name, quantity, context.expected[quantity], self.precision.error(bound))
@@ -108,7 +108,7 @@ class TrainingComparison(Comparison):
 
     def _judge(self, architecture: Architecture, report: StepReport, trace: Trace, x: Array, labels: Labels, lr_factor: float) -> None:
         report.links.extend(self._masks(trace))
-        # While every link holds, testing layers alone on the reference's values shows nothing that the links do not, and takes as long.
+        # While every link holds, testing layers alone on the reference's values shows nothing that the links do not show, and takes as long.
         wrong = any(judgement.verdict is Verdict.MISMATCH for judgement in (*report.links, *report.whole))
         isolated: list[tuple[Judgement, Failure | None]] = []
         if wrong or report.expected:
@@ -128,13 +128,13 @@ class TrainingComparison(Comparison):
             self.first = found[0] if found else step.divergence(excess[0])
 
     def _masks(self, trace: Trace) -> Iterator[Judgement]:
-        """Yield the verdicts on whether chance explains the masks that were drawn so far."""
+        """Yield a judgement for each dropout layer: whether chance explains the masks that it drew so far."""
         for name, p in self.architecture.masked.items():
             if (mask := trace.constants(name).get("mask")) is not None:
                 yield self.masks.setdefault(name, DropoutRateTest(p)).judge(Place(trace.step, name, "mask"), mask, self.precision)
 
     def _of_reference(self, trace: Trace, x: Array, labels: Labels, report: StepReport, lr_factor: float) -> tuple[Trace, TrainState]:
-        """Return the reference's own values from the weights that the subject's step started from, and record their distance from the oracle's."""
+        """Let the reference do the subject's step, and record its distance from the oracle's; return its trace and the state before the step."""
         twin, values, start = self._twin, Trace(self.steps), start_of(self.architecture, trace)
         twin.load(start)
         twin.step(x, labels, values, start.constants, lr_factor)
@@ -142,14 +142,14 @@ class TrainingComparison(Comparison):
         return values, start
 
     def _isolated(self, values: Trace, start: TrainState, labels: Labels) -> Iterator[tuple[Judgement, Failure | None]]:
-        """Yield the verdicts on each layer tested alone on the reference's values, each mismatch with the data it was judged by."""
+        """Yield the judgements on each layer tested alone on the reference's values; each mismatch comes with the data from which it was judged."""
         for name in self.architecture.wiring:
             oracle, call = self._given(name, values, start, labels)
             check = check_layer(self.subject.layers[name], oracle, call, self.precision, name, self.steps)
             yield from ((one, check.failure(one) if one.verdict is Verdict.MISMATCH else None) for one in check.judgements)
 
     def _given(self, name: str, values: Trace, start: TrainState, labels: Labels) -> tuple[Oracle, Call]:
-        """Return a layer's oracle, and the layer's call with the reference's values."""
+        """Return a layer's oracle, and the call that passes the reference's values to the layer."""
         architecture = self.architecture
         if name == LOSS:
             cotangent = np.ones((), self.precision.dtype) if (LOSS, "grad_input") in values else None
@@ -160,9 +160,9 @@ class TrainingComparison(Comparison):
         return architecture.layers[name], call
 
     def _reference_distance(self, report: StepReport, values: Trace, params: Mapping[str, Array]) -> None:
-        """Record the distance of the reference's own step from the oracle's, as a fraction of the subject's tolerances.
+        """Record how far parameter gradients and updated parameters of the reference's step are from the oracle's, in fractions of the tolerances.
 
-        This is done only for quantities that a tie at a kink does not change: parameter gradients and updated parameters.
+        Other quantities are left out, because a tie at a kink may change them.
         """
         for (layer, quantity), (expected, bound) in report.expected.items():
             found = params.get(f"{layer}.{quantity}") if (layer, quantity) not in values else values[layer, quantity]
@@ -177,7 +177,7 @@ class TrainingComparison(Comparison):
             self.reference_fractions[key] = max(fraction, self.reference_fractions.get(key, 0.0))
 
     def _consequences(self, report: StepReport, trace: Trace) -> None:
-        """Record the first end-to-end mismatch of each quantity whose own link holds while another link is broken."""
+        """Record the first end-to-end mismatch of each quantity that is wrong only because another quantity is."""
         for judgement in report.whole:
             key = judgement.place.key
             if judgement.verdict is not Verdict.MISMATCH or key in self.consequences or key in self.broken or not self.broken:
@@ -188,7 +188,7 @@ class TrainingComparison(Comparison):
             self.consequences[key] = Consequence(judgement, distance / size if size else np.inf)
 
     def _examined_once(self, judgement: Judgement, step: StepDiagnosis) -> Divergence:
-        """Return the first divergence of a quantity; only the first is examined, because a cause shows best in the first effect of a fault."""
+        """Return the first divergence of a quantity. Later ones are not examined, because a cause shows best in the first effect of a fault."""
         key = judgement.place.key
         if key not in self.divergences:
             self.divergences[key] = step.divergence(judgement)
@@ -196,7 +196,7 @@ class TrainingComparison(Comparison):
 
     @np.errstate(all="ignore")
     def look(self) -> list[DistanceSample]:
-        """Measure the distance between the free runs, and from the further references as well."""
+        """Measure the subject's distance from every reference that trains independently; return the distances from the first reference."""
         looks = super().look()
         if self.jury is not None:
             self.jury.look(self.subject.params | self.subject.buffers, looks)
@@ -215,16 +215,16 @@ class TrainingComparison(Comparison):
 
     @property
     def unexplained(self) -> bool:
-        """Whether an end-to-end value exceeds its tolerance although every link holds."""
+        """Whether an end-to-end value is wrong although every layer, every received value and every update is right."""
         return not self.broken and any(series.first is not None for _, series in self.record.of(Kind.WHOLE))
 
     def worst_fraction(self) -> float:
-        """Return the largest error so far as a fraction of its tolerance, in links and in layers tested alone."""
+        """Return the largest error so far as a fraction of its tolerance; end-to-end values do not count."""
         worst = self.record.worst(*LINKS, Kind.ISOLATED)
         return worst.fraction if worst else 0.0
 
     def snapshot(self) -> tuple[ComparisonState, Snapshot]:
-        """Return everything needed to continue after a step, except the state of the subject, which the caller saves."""
+        """Return all that is needed to continue after a step, except the subject's state, which the caller saves."""
         assert self.free is not None
         left = None if self._previous is None else self._previous.left()
         state = ComparisonState(
@@ -249,7 +249,7 @@ class TrainingComparison(Comparison):
         return state, merge({"left": Snapshot(kept, {}), "free": self.free.snapshot(), "jury": jury})
 
     def restore(self, state: ComparisonState, snapshot: Snapshot) -> None:
-        """Restore a snapshot in a comparison that was made in the same way and has not started yet."""
+        """Restore a snapshot; this comparison must have been made with the same arguments and must not have started."""
         parts = split(snapshot)
         self.steps, self.steps_checked, self.first = state.steps, state.steps_checked, state.first
         self.record.series.update(state.series)

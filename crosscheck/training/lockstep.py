@@ -1,12 +1,12 @@
-"""One whole training step, proved link by link along the subject's own trace.
+"""Judge a whole training step, link by link along the subject's trace.
 
-Each layer is judged on the inputs and upstream gradients that it actually received. Each layer must receive exactly what its sources returned. Each
-update must start from the gradients and the state that are there. If every link holds, the step is right, however deep the network. The first link
-that does not hold is the first divergence.
+A link is a layer, the value that a layer receives, or an update. Each layer is judged on the inputs and upstream gradients that it actually received.
+Each layer must receive exactly the values that its sources returned. Each update must use the gradients and the state in the trace. If every link
+holds, the step is right, even in a deep network. The first link that does not hold is the first divergence.
 
-In addition, the oracle alone computes the same step, with the subject's decisions at kinks, and the end-to-end values are compared. Their tolerance
-is the sum of the errors that right layers may make on the way. A larger error without a broken link arises between the layers, and is always a
-mismatch. If every link is there and holds, the end-to-end values follow from the links, and need not be compared in each step.
+In addition, the oracle computes the same step on its own, with the subject's decisions at kinks, and the end-to-end values are compared.
+Their tolerance is the sum of the errors that right layers may make on the way. A larger error without a broken link arises between the layers, and is
+always a mismatch. If no link is missing and every link holds, the end-to-end values follow from the links, and need not be compared in each step.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StepReport:
     decisions: list[Decision] = field(default_factory=list)  # the decisions at kinks that the oracle alone would have taken differently
     # the oracle's end-to-end value of each quantity, with its bound
     expected: dict[tuple[str, str], tuple[Array, Bound]] = field(default_factory=dict)
-    norms: dict[tuple[str, str], float] = field(default_factory=dict)  # in a deep network, the largest norm of each quantity's error
+    norms: dict[tuple[str, str], float] = field(default_factory=dict)  # in a deep network, the largest error norm that rounding explains
 
 
 def check_step(
@@ -60,15 +60,15 @@ def check_step(
     Parameters
     ----------
     subject : dict of str to SubjectLayer
-        The layers by name, and the loss under ``"loss"``. They only say which quantities they do not show, and how the others were read.
+        The layers by name, and the loss under ``"loss"``. They are not called, but say which quantities they do not show and how others were read.
     trace : Trace
         The trace of the subject's step.
     x, labels : array
         The batch, in the subject's precision.
     previous : Trace, optional
-        The trace of the previous step, if there is one: this step must start from the state that the previous step left.
+        The trace of the previous step, if there is one; this step must start from the state in which the previous step ended.
     to_the_end : bool
-        Whether to judge the end-to-end values as well. They are always judged if a link does not hold or is missing.
+        Whether to judge the end-to-end values, too. They are always judged if a link does not hold or is missing.
     """
     report = StepReport(trace.step)
     report.links.extend(_Links(architecture, subject, trace, x, labels, precision, report).all(previous))
@@ -79,13 +79,13 @@ def check_step(
 
 
 def links(architecture: Architecture, subject: Layers, trace: Trace, x: Array, labels: Labels, precision: Precision) -> list[Judgement]:
-    """Judge only the links of one training step, as :func:`check_step` does."""
+    """Judge each layer, the values that it received and each update in one training step, but not the end-to-end values."""
     return list(_Links(architecture, subject, trace, x, labels, precision, StepReport(trace.step)).all(None))
 
 
 @dataclass
 class _Links:
-    """The links of one step in execution order."""
+    """Judges the links of one step in execution order."""
 
     architecture: Architecture
     subject: Layers
@@ -96,20 +96,20 @@ class _Links:
     report: StepReport
 
     def all(self, previous: Trace | None) -> Iterator[Judgement]:
-        """Yield the judgements on all links."""
+        """Yield the judgements on the state at the start, on all layers, on the values that they received, and on all updates."""
         yield from self.start(previous)
         yield from self.forward()
         yield from self.backward()
         yield from self.updates()
 
     def start(self, previous: Trace | None) -> Iterator[Judgement]:
-        """Yield whether parameters and state are those that the previous step left."""
+        """Yield the judgements on whether parameters and state are the same as at the end of the previous step."""
         if previous is None:
             return
         for layer, quantity in previous.left():
             if "." in quantity and (layer, f"{quantity}.before") not in self.trace:
                 place = Place(self.trace.step, layer, f"{quantity}.before")
-                yield Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="the previous step left it, but this step starts without it")
+                yield Judgement(place, Kind.WIRE, Verdict.MISMATCH, reason="it existed after the previous step, but this step starts without it")
         for (layer, quantity), value in self.trace.items():
             if quantity.endswith(".before"):
                 left = previous.get((layer, quantity.removesuffix(".before")))
@@ -117,14 +117,14 @@ class _Links:
                     yield equal(Place(self.trace.step, layer, quantity), Kind.WIRE, value, left, self.precision)
 
     def forward(self) -> Iterator[Judgement]:
-        """Yield the judgements on each layer's input, its output and the state it keeps, the loss last."""
+        """Yield the judgements on each layer's input, output and buffers, from the first layer to the loss."""
         for name, sources in self.architecture.wiring.items():
             sent = [self.x if source == INPUT else self.trace.get((source, "output")) for source in sources]
             yield self._wire(name, "input", sent)
             yield from self._judge_layer(name)
 
     def _judge_layer(self, name: str) -> Iterator[Judgement]:
-        """Compute a layer's expected quantities for both passes, and yield the judgements on those of the forward pass."""
+        """Compute a layer's expected values for both passes, and yield the judgements on the forward pass."""
         trace = self.trace
         if (name, "input") not in trace:
             yield Judgement(Place(trace.step, name, "output"), Kind.LAYER, Verdict.MISMATCH, reason="this layer was never run")
@@ -139,7 +139,7 @@ class _Links:
         return judge_one(place, Kind.LAYER, quantity, self.trace.get((name, quantity)), context, self.subject[name], self.precision)[0]
 
     def _wire(self, name: str, quantity: str, sent: Sequence[Array | None]) -> Judgement:
-        """Judge whether a layer received what its sources returned, or the sum of it if there are several."""
+        """Judge whether a layer received the array that its source returned or, if there are several sources, the sum of their arrays."""
         place, received = Place(self.trace.step, name, quantity), self.trace.get((name, quantity))
         arrived = [part for part in sent if part is not None]
         if received is None or not arrived or len(arrived) < len(sent):
@@ -154,7 +154,7 @@ class _Links:
         return judge(place, Kind.WIRE, received, sum_wires(wide), joint(wide), self.precision)
 
     def backward(self) -> Iterator[Judgement]:
-        """Yield the judgements on the loss's gradient, then on each layer's upstream, input and parameter gradients, last layer to first."""
+        """Yield the judgements on the loss's gradient, and then, from last layer to first, on the upstream, input and parameter gradients."""
         names = self.architecture.names[self.architecture.first_trained :]
         if not names or LOSS not in self.report.contexts:
             return
@@ -169,7 +169,7 @@ class _Links:
                 yield self._judge(name, quantity)
 
     def updates(self) -> Iterator[Judgement]:
-        """Yield the judgements on each updated parameter and each of its states, given the gradients and the state that were there."""
+        """Yield the judgements on each updated parameter and its optimizer state, computed from the gradients and the state in the trace."""
         keys = [(name, parameter) for name in self.architecture.names for parameter in self.architecture.params[name]]
         updatings = {key: updating for key in keys if (updating := self._updating(*key)) is not None}
         judged = dict(zip(updatings, judge_updates(self.architecture.update, list(updatings.values()), self.precision), strict=True))
@@ -184,7 +184,7 @@ class _Links:
                 yield from judged[key]
 
     def _updating(self, name: str, parameter: str) -> Updating | None:
-        """Return an updated parameter to be judged; None for a frozen parameter, or one without a gradient."""
+        """Return the data to judge the update of a parameter; None if the parameter is frozen or has no gradient."""
         trace, grad = self.trace, self.trace.get((name, f"{parameter}.grad"))
         if name in self.architecture.frozen or grad is None or name not in self.report.contexts:
             return None
@@ -203,7 +203,7 @@ def call_of(architecture: Architecture, trace: Trace, name: str, labels: Labels,
 
 
 def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, precision: Precision, report: StepReport) -> None:
-    """Add the judgements on the end-to-end values, by the oracle's own step from the same weights with the subject's decisions."""
+    """Let the oracle do the step from the same weights with the subject's decisions at kinks, and judge the end-to-end values by it."""
     decisions = {name: architecture.layers[name].decisions(report.contexts[name].call.x.astype(np.float64)) for name in architecture.names}
     own = [{q: precision.error(b) for q, b in report.contexts[name].bounds.items()} for name in architecture.wiring]
     imposed = {name: value for name, value in decisions.items() if value is not None}
@@ -223,7 +223,7 @@ def _whole(architecture: Architecture, trace: Trace, x: Array, labels: Labels, p
 
 
 def _in_a_row(architecture: Architecture, x: Array, report: StepReport) -> bool:
-    """Return whether every layer could be judged in full, on an input of the shape that its sources should return."""
+    """Return whether every quantity of every layer could be judged, and every layer received the shape that its sources should return."""
     shapes = {INPUT: x.shape}
     for name, sources in architecture.wiring.items():
         context = report.contexts.get(name)

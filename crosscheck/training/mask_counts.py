@@ -1,11 +1,11 @@
-r"""Test the masks of dropout layers: everything that is computed with a mask may be right although the mask is not random.
+r"""Test whether the masks of dropout layers are random; a comparison of values with the same mask cannot show this.
 
 A mask keeps each element with probability q = 1 - p, independently of all other elements and of all earlier masks. If k of the n elements drawn so
 far are kept, then by Bernstein's inequality (1924)
 
 .. math:: |k - nq| \le \frac{\lambda^2}{6} + \sqrt{\frac{\lambda^4}{36} + \lambda^2 \, n p q}
 
-except with the probability that :math:`\lambda` stands for. Two consecutive masks are equal only with probability :math:`(p^2 + q^2)^n`.
+except with the probability from which :math:`\lambda` is computed. Two consecutive masks are equal only with probability :math:`(p^2 + q^2)^n`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Mask = npt.NDArray[Any]
 
 
 def all_alike(masks: Mask, p: float, precision: Precision) -> bool:
-    """Return whether all samples of each pass have the same mask, ``(passes, samples, ...)``, and chance does not explain it."""
+    """Return whether all samples of each pass have the same mask and chance does not explain it; ``masks`` is ``(passes, samples, ...)``."""
     others = masks[:, 1:]
     return bool((others == masks[:, :1]).all()) and _beyond_chance(others.size, p, precision)
 
 
 def _beyond_chance(equal: int, p: float, precision: Precision) -> bool:
-    """Return whether this many equal elements of two masks are too many for chance."""
+    """Return whether chance does not explain that ``equal`` elements of two masks agree."""
     return math.log(p**2 + (1 - p) ** 2) * equal < math.log(precision.false_alarms / precision.elements)
 
 
@@ -41,8 +41,8 @@ class DropoutRateTest:
     """The counts of the masks that one dropout layer drew so far."""
 
     p: float  # the probability of dropping an element
-    drawn: int = 0
-    kept: int = 0
+    drawn: int = 0  # the number of elements in all masks so far
+    kept: int = 0  # the number of elements that were kept
     last: str = ""  # a digest of the last mask
 
     def judge(self, place: Place, mask: Mask, precision: Precision) -> Judgement:

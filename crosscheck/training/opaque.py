@@ -1,7 +1,7 @@
-"""Compare a training run of a subject that shows only its loss and its parameters: each step with the oracle's whole step from the same start.
+"""Compare a training run of a subject that shows only its loss and parameters: the oracle repeats each step from the same parameters.
 
-Decisions at kinks cannot be seen from outside. If a step ends elsewhere than the oracle's, the few decisions that rounding may change are tried both
-ways; a difference that they do not explain is a mismatch. Its cause is looked for in the gradient that the update implies.
+The subject's decisions at kinks cannot be seen. If a step gives other results than the oracle's step, the few decisions that rounding may change are
+tried both ways; a difference that they do not explain is a mismatch. Its cause is looked for in the gradient that the update implies.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from crosscheck.training.kinks import ambiguous, differing, tried
 LOSS = ("loss", "output")
 Key = tuple[str, str]
 ComputeStep = Callable[..., OracleStep]
-"""Computes the step of a network, with imposed decisions if there are any."""
+"""Function that computes the oracle's step of a network, with imposed decisions at kinks if any are given."""
 
 
 @dataclass
 class StepComparison(Comparison):
-    """A comparison in progress with a subject whose layers cannot be seen: call :meth:`step` for each batch."""
+    """The comparison of a training run with a subject whose layers cannot be seen: call :meth:`step` for each batch."""
 
     subject: SteppedNetwork
-    ambiguous: int = 0  # how many decisions at kinks rounding may change: the largest number in any step that ended elsewhere than the oracle's
+    ambiguous: int = 0  # the largest number of decisions at kinks that rounding may change, over the steps in which decisions were tried
     _state: dict[str, Arrays] = field(default_factory=dict, repr=False)
     _state_errors: dict[str, Arrays] = field(default_factory=dict, repr=False)
     _grads: dict[Key, Array] = field(default_factory=dict, repr=False)
@@ -53,7 +53,7 @@ class StepComparison(Comparison):
 
     @np.errstate(all="ignore")  # a training that diverges overflows on both sides; the verdicts say so
     def step(self, x: Array, labels: Labels) -> None:
-        """Let both sides do one step on a batch; judge the loss and every updated parameter."""
+        """Let the subject and the references do one step on a batch; judge the loss and every updated parameter."""
         self.steps += 1
         before = self.subject.params
         loss = self.subject.step(x, labels)
@@ -96,9 +96,9 @@ class StepComparison(Comparison):
     def _tried(
         self, step: OracleStep, judgements: list[Judgement], start: TrainState, found: Mapping[Key, Array], compute: ComputeStep
     ) -> tuple[OracleStep, list[Judgement]]:
-        """Return the step, or one with other decisions at kinks that explains the subject's results, and the judgements by it.
+        """Return ``step``, or one with other decisions at kinks that explains the subject's results, and the judgements by the returned step.
 
-        If such decisions may explain the results but are too many to try, the judgements are undecided.
+        If other decisions may explain the results but there are too many to try, mismatches become undecided.
         """
         exceeding = _exceeding(judgements)
         finite = all(np.isfinite(value).all() for value in found.values())
@@ -131,7 +131,7 @@ class StepComparison(Comparison):
         return None
 
     def _judgements(self, step: OracleStep, start: TrainState, found: Mapping[Key, Array]) -> list[Judgement]:
-        """Return the verdicts in the order in which a fault spreads: the loss, then the parameters, from the last layer to the first."""
+        """Return the judgements in the order in which a fault spreads: the loss, then the parameters from the last layer to the first."""
         judgements = [self._judgement(LOSS, step, found)]
         for layer in reversed(self.architecture.names):
             for parameter in self.architecture.params[layer]:
@@ -148,7 +148,7 @@ class StepComparison(Comparison):
         return judge(Place(self.steps, *key), Kind.WHOLE, found[key], expected, bound, self.precision)
 
     def _residual(self, step: OracleStep, unit: OracleStep, found: Mapping[Key, Array]) -> Array:
-        """Return the subject's numbers minus those of a step, as fractions of the tolerances of the step ``unit``."""
+        """Return the differences between the subject's numbers and the numbers of ``step``, as fractions of the tolerances of ``unit``."""
         keys = [key for key in found if key in step.expected]
         differences = [(found[key].astype(np.float64) - step.expected[key][0]).ravel() for key in keys]
         tolerances = [np.broadcast_to(self.precision.tolerance(unit.expected[key][1]), found[key].shape).ravel() for key in keys]
@@ -174,7 +174,7 @@ class StepComparison(Comparison):
         return Divergence(judgement, cause, self.subject.source)
 
     def _cause_of_gradient(self, step: OracleStep, start: TrainState, after: Mapping[Key, Array], layer: str, parameter: str) -> Cause | None:
-        """Return the cause that explains the gradient implied by an update; None if none is found, or the update does not determine the gradient."""
+        """Compute the gradient that an update implies; return the cause if this gradient is wrong and a cause is found, otherwise None."""
         name, run = f"{layer}.{parameter}", step.runs[step.names.index(layer)]
         settings, buffer = self.architecture.update.settings, start.state.get(name, {}).get("momentum")
         try:
@@ -198,15 +198,15 @@ class StepComparison(Comparison):
         return None if cause is None else replace(cause, words=f"{cause.words}; the gradient is implied by the update: (before - after) / lr")
 
     def _other_gradients(self, step: OracleStep, after: Mapping[Key, Array], key: Key) -> Iterator[tuple[str, str, Array]]:
-        """Yield the wrong gradients of a parameter that known mistakes in a training step lead to: name, words, gradient."""
+        """Yield, for known mistakes in a training step, the mistake's name, a sentence, and the wrong gradient of the parameter that it gives."""
         if key in self._grads:
             name = in_words(f"{key[1]}.grad")
-            yield "stale gradient", f"{name} is that of the previous step", self._grads[key]
+            yield "stale gradient", f"{name} is the gradient of the previous step", self._grads[key]
             words = f"{name} is the sum of all gradients so far: they are not cleared"
             yield "accumulated gradients", words, self._sums[key] + self._grad(step, key)
         passed_on = grads_by_updated_params(step.runs, step.names, after)
         if key in passed_on:
-            words = "the layers behind passed the gradient on by their updated parameters: compute it before the update"
+            words = "the later layers computed their input gradients with updated parameters: compute all gradients before the update"
             yield "updated weight", words, passed_on[key]
 
 

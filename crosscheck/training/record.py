@@ -1,7 +1,7 @@
-"""The results of a run so far, collected in memory that does not grow with the length of the run: verdicts, worst errors, curves.
+"""The results of a run so far: verdicts, worst errors and curves. The memory that they need does not grow with the length of the run.
 
 A curve starts with a point for each step. When it is full, neighbours are merged in pairs, and each point then stands for twice as many steps. So the
-points are spread evenly over the run, however long it gets, and depend only on the values that were added.
+points are spread evenly over a run of any length, and depend only on the values that were added.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from crosscheck.core.judge import Judgement, Kind, Verdict
 
 KEPT = 1024
-"""The most points of a curve of peaks; an even number."""
+"""The largest number of points of a curve of peaks; an even number."""
 AVERAGED = 400
-"""The most points of a curve of means; an even number."""
+"""The largest number of points of a curve of means; an even number."""
 
 
 @dataclass
 class Peaks:
-    """The largest value of each group of steps, and its step: no peak is lost, however short."""
+    """The largest value of each group of steps and the step where it occurred, so that even the shortest peak is kept."""
 
     steps: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
-    each: int = 1  # how many values a point stands for
-    filled: int = 0  # how many values the last point stands for so far
+    each: int = 1  # the number of values that a point stands for
+    filled: int = 0  # the number of values that the last point stands for so far
 
     def add(self, step: int, value: float) -> None:
         """Add the value of the next step."""
@@ -44,11 +44,11 @@ class Peaks:
 
 @dataclass
 class Means:
-    """The average of each group of steps, for two sides at once."""
+    """The averages of the subject's and of the reference's values over each group of steps."""
 
     sums: list[tuple[float, float]] = field(default_factory=list)  # the sums of the subject's and of the reference's values in each group
-    each: int = 1  # how many steps a group has
-    filled: int = 0  # how many steps the last group has so far
+    each: int = 1  # the number of steps in a group
+    filled: int = 0  # the number of steps in the last group so far
 
     def add(self, subject: float, reference: float) -> None:
         """Add the values of the next step."""
@@ -64,7 +64,7 @@ class Means:
         self.filled = 1
 
     def points(self) -> list[tuple[int, float, float]]:
-        """Return for each group its last step, counted from 1, and both averages."""
+        """Return, for each group, its last step (counted from 1), the subject's average and the reference's average."""
         sizes = [self.each] * (len(self.sums) - 1) + [self.filled] * bool(self.sums)
         return [(at * self.each + size, sums[0] / size, sums[1] / size) for at, (size, sums) in enumerate(zip(sizes, self.sums, strict=True))]
 
@@ -74,15 +74,15 @@ Key = tuple[Kind, str, str]
 
 @dataclass
 class Series:
-    """One quantity over all checked steps."""
+    """The judgements on one quantity in all checked steps, summed up."""
 
     curve: Peaks = field(default_factory=Peaks)  # the largest error of the checked steps, as a fraction of its tolerance
-    elements: int = 0  # numbers compared so far
-    counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))  # how many steps ended in each verdict
-    worst: Judgement | None = None  # the judgement with the largest fraction; a mismatch before a match
+    elements: int = 0  # the number of elements compared so far
+    counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))  # the number of steps with each verdict
+    worst: Judgement | None = None  # the judgement with the largest fraction; a mismatch counts as worse than any match
     first: Judgement | None = None  # the first mismatch
-    reason: str = ""  # why the first skipped or undecided judgement was so
-    widened: int = 0  # how many steps match within a tolerance that the witness widened
+    reason: str = ""  # the reason of the first skipped or undecided judgement
+    widened: int = 0  # the number of steps that match within a tolerance that the witness widened
 
     def add(self, judgement: Judgement) -> None:
         """Add one judgement."""
@@ -105,7 +105,7 @@ def _severity(judgement: Judgement) -> tuple[bool, float, float]:
 
 @dataclass
 class Record:
-    """All judgements of a run by (kind, layer, quantity), in the order in which they first came."""
+    """All judgements of a run by (kind, layer, quantity), in the order in which these first occurred."""
 
     series: dict[Key, Series] = field(default_factory=dict)
 
@@ -122,25 +122,25 @@ class Record:
         yield from ((key, series) for key, series in self.series.items() if key[0] in kinds)
 
     def count(self, verdict: Verdict) -> int:
-        """Return how many judgements ended in a verdict."""
+        """Return the number of judgements with this verdict."""
         return sum(series.counts[verdict] for series in self.series.values())
 
     @property
     def compared(self) -> int:
-        """How many quantities were compared with a result, match or mismatch."""
+        """The number of judgements that are ``match`` or ``mismatch``."""
         return self.count(Verdict.MATCH) + self.count(Verdict.MISMATCH)
 
     @property
     def widened(self) -> int:
-        """How many quantities match within a tolerance that the witness widened."""
+        """The number of judgements that are ``match`` only within a tolerance that the witness widened."""
         return sum(series.widened for series in self.series.values())
 
     @property
     def elements(self) -> int:
-        """How many single numbers were compared."""
+        """The number of elements that were compared."""
         return sum(series.elements for series in self.series.values())
 
     def worst(self, *kinds: Kind) -> Judgement | None:
-        """Return the judgement closest to its tolerance, or furthest beyond it."""
+        """Return the judgement of the given kinds that is closest to its tolerance, or furthest beyond it; None if there is none."""
         candidates = [series.worst for _, series in self.of(*kinds) if series.worst is not None]
         return max(candidates, key=_severity, default=None)

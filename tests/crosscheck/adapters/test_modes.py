@@ -139,7 +139,7 @@ def test_what_is_inferred_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("subject", "reason"), [(ShowsNothing, "your code has no array of the name and shape of running_mean (4,)"), (NoModes, "no evaluation mode")]
+    ("subject", "reason"), [(ShowsNothing, "your code has no array with the name and shape of running_mean (4,)"), (NoModes, "no evaluation mode")]
 )
 def test_what_cannot_be_evaluated_is_skipped_with_its_reason(subject: Callable[..., Any], reason: str) -> None:
     result = normalised(subject(), only=normal)
