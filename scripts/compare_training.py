@@ -191,7 +191,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
 
 
 def subject_of(options: argparse.Namespace) -> str:
-    """Return what reports call the subject."""
+    """Return the name of the subject in reports."""
     return str(options.subject) if options.network == "tutorial" else f"{options.network} of {options.subject}"
 
 
@@ -207,14 +207,14 @@ def asked_for(options: argparse.Namespace, rng: np.random.Generator) -> Twins:
 
 
 def announce(options: argparse.Namespace, steps: int, reference: str, console: Console) -> None:
-    """Print what is compared, and what the lines mean."""
+    """Print what is compared, and how to read the lines that follow."""
     console.print(f"{subject_of(options)} against {reference}, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
     console.print(f"{steps:,} steps of {options.batch_size} of {options.train_size:,} images; each line: subject / reference,", markup=False)
     console.print("and the largest error of any layer so far as a fraction of its tolerance", markup=False)
 
 
 def identity(facts: RunFacts, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what makes the run what it is: wherever its files lie, whatever its length was called, and whichever kernels compute it."""
+    """Return everything that affects the results, to recognise the run; paths, kernels, and how its length was given do not count."""
     left_out = {"out", "data_dir", "download", "epochs", "steps", "kernels"}
     settings = {name: value for name, value in facts.settings.items() if name not in left_out}
     return {**settings, "steps": facts.steps_asked, "data_sha256": facts.environment["data_sha256"], **facts.environment["versions"]}

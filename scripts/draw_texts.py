@@ -3,7 +3,7 @@
 Examples::
 
     python scripts/draw_texts.py --seed 1              fifty texts of this checkout
-    python scripts/draw_texts.py --seed 1 --root ../x  of another one
+    python scripts/draw_texts.py --seed 1 --root ../x  of another checkout
 """
 
 from __future__ import annotations

@@ -19,14 +19,14 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "conventions.md"
 FRAMEWORKS = {"PyTorch": "conventions.in_torch", "JAX": "conventions.in_jax", "Keras": "conventions.in_keras", "scratch": "conventions.in_scratch"}
 """The module with the probes of each framework; importing it imports the framework."""
 JUDGES = ("PyTorch", "JAX", "Keras")
-"""The frameworks whose disagreement makes a convention; scratch only follows."""
+"""A convention is where these frameworks disagree; scratch follows one of them."""
 VERSIONS = "Measured with "
 _REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer of one call of a framework to a convention."""
+    """The answer that one call of a framework gives to a convention."""
 
     convention: str
     framework: str
@@ -37,7 +37,7 @@ class Finding:
 
 
 def find(convention: str, framework: str, call: str, probe: Probe) -> Finding:
-    """Run a probe and return what it finds; if the framework refuses, that is the kind of its error."""
+    """Run a probe and return its finding; if the framework raises an error, the measurement is the error's type."""
     measured, error = _run(probe)
     return Finding(convention, framework, call, measured, answer(QUESTIONS[convention], measured), error)
 
@@ -115,7 +115,7 @@ def rows(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def differences(there: str, measured: str, path: Path) -> list[str]:
-    """Return the lines of a unified diff of two pages without their versions; empty if the pages agree."""
+    """Return the lines of a unified diff of two pages, which ignores their lines of versions; empty if the pages agree."""
     before, now = ([line for line in text.splitlines() if not line.startswith(VERSIONS)] for text in (there, measured))
     return list(difflib.unified_diff(before, now, str(path), "measured now", lineterm="", n=0))
 

@@ -99,7 +99,7 @@ def load(folder: Path) -> Digits:
 def check(path: Path, file: IdxFile) -> tuple[int, str]:
     """Return how many entries a file holds and the hash of its decompressed bytes.
 
-    DataError says why the file is not a whole gzip of a whole IDX file of the kind that its name says.
+    DataError says why the file is not a complete gzip of a complete IDX file with the expected content.
     """
     try:
         with gzip.open(path, "rb") as stream:

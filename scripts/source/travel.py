@@ -41,7 +41,7 @@ class Travel:
             sys.argv = before
 
     def _seen(self, frame: FrameType, event: str, _: Any) -> None:
-        # Code that is not optimised is the body of a module or a class, which an import runs.
+        # Functions have CO_OPTIMIZED. The bodies of modules and classes, which imports run, do not have it and are not counted.
         if event != "call" or not frame.f_code.co_flags & inspect.CO_OPTIMIZED or (module := _module(frame)) is None:
             return
         self.passed[module] += 1
@@ -88,7 +88,7 @@ pair = crosscheck.Pair(Linear(), nn.Linear(3, 4), shapes=[(5, 3)])
 
 
 def checked_step() -> tuple[int, int]:
-    """Return the same for one right step of a network beside PyTorch: the difference between three steps and two."""
+    """Return both numbers for one correct training step compared with PyTorch: those of three steps minus those of two."""
     travels = []
     for steps in (2, 2, 3):  # the first run imports modules and fills caches
         travel = Travel()

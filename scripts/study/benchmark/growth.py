@@ -53,11 +53,11 @@ GROWTHS: dict[str, Callable[[Size, int], Size]] = {
     "channels": lambda size, n: replace(size, channels=n),
     "depth": lambda size, n: replace(size, depth=n),
 }
-"""What grows, and how a size with that many of it is made."""
+"""For each quantity that grows, a function that returns a size with the given value of it."""
 
 
 def measured(growths: dict[str, Sequence[int]], threads: int, pace: dict[str, Any]) -> Facts:
-    """Return the milliseconds of both kinds of step at each size of each growth, and the exponents."""
+    """Return the milliseconds of a plain and a checked step at each size, and the exponents of their growth."""
     rows, wrong = [], []
     for growth, sizes in growths.items():
         points = []
@@ -84,5 +84,5 @@ def _at(size: Size, pace: Pace) -> tuple[dict[str, float], str]:
 
 
 def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
-    """Return the slope of a straight line through the logarithms."""
+    """Return the slope of the straight line that fits the logarithms of times against those of sizes."""
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])

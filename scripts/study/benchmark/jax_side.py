@@ -19,7 +19,7 @@ from crosscheck.oracles.optimizers.rules import RULES
 from study.benchmark.sides import EachStep, Images, Masks, Workload
 
 KERNEL, IMAGES = Layout("o i h w -> h w i o"), Layout("n h w c -> n c h w")
-"""From scratch's order of a kernel to JAX's, and from JAX's order of images to scratch's."""
+"""``KERNEL`` leads from scratch's axis order of a kernel to JAX's, ``IMAGES`` from JAX's axis order of images to scratch's."""
 
 
 def applied(layer: object, x: Any, params: dict[str, Any], key: Any) -> Any:
@@ -47,7 +47,7 @@ def drawn(layer: scratch.Dropout, key: Any, shape: tuple[int, ...]) -> Any:
 
 
 def layouts_of(layers: dict[str, Any]) -> dict[str, Layout]:
-    """Return the layout from each parameter of scratch, by its name, to that of a network with channels last."""
+    """Return, for each parameter by its name, the layout that leads from scratch's array to that of a channels-last network."""
     layouts, channels, before = dict[str, Layout](), 0, None
     for name, layer in layers.items():
         layouts |= {f"{name}.{own}": KERNEL if value.ndim == 4 else Layout() for own, value in layer.params.items()}
@@ -100,7 +100,7 @@ class JaxSide(EachStep):
         return float(loss)
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss and the masks: the same key draws the same masks again."""
+        """Do one training step; return its loss and its dropout masks, which the same key draws again."""
         return self.step(images, labels), self._drawn(images.shape)
 
     def _drawn(self, shape: tuple[int, ...]) -> Masks:

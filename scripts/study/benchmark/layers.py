@@ -1,6 +1,7 @@
 """Each layer alone, forward and backward, scratch beside PyTorch: on its input when the network sees digits, and on a random upstream gradient.
 
-Each layer of both is judged on the same arrays that it is timed on. The first layer, which gets images, does not compute the gradient of its input.
+Both implementations of a layer are judged on the arrays that they are timed on. The first layer, which gets images, does not compute its input
+gradient.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from study.workers import report
 class Alone:
     """One layer with its arrays."""
 
-    layer: scratch.Layer  # of scratch
+    layer: scratch.Layer
     module: nn.Module
     layout: LayerLayout
     x: Array

@@ -20,14 +20,14 @@ PARTS = {
     "full": "the tutorial's whole training, plain and checked at every 100th step",
     "startup": "the harness imported, the command's help",
 }
-"""The parts by name, each with what it measures."""
+"""What each part measures, by the part's name."""
 
 TUTORIAL, CNN = "tutorial", "keras-mnist-cnn"
 BATCHES = (1, 8, 32, 128, 512)
 CNN_BATCH = 128
 IMAGES_OF_MNIST, EPOCHS = 60_000, 3
 STEPS = 3_000
-"""Steps of the full run, unless all of them are wanted."""
+"""The steps of the full run without ``--full``."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def planned(choice: Choice) -> list[Task]:
         return {"rounds": quick_rounds, "seconds": quick_seconds} if quick else {"rounds": rounds, "seconds": seconds}
 
     def tutorial(*batches: int, cnn: bool = False) -> list[dict[str, Any]]:
-        """Return workloads of the tutorial's network, and of Keras' example."""
+        """Return a workload of the tutorial's network for each batch size, and with ``cnn`` one of Keras' example."""
         return [*({"network": TUTORIAL, "batch": batch} for batch in batches), *[{"network": CNN, "batch": CNN_BATCH}] * cnn]
 
     folder, usual = str(choice.folder), pace(15, 0.1, 5, 0.02)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 WARMED = 10
-"""One repetition in this many runs untimed at the beginning of each turn; none if there are fewer."""
+"""A turn starts with one untimed repetition for each 10 timed ones."""
 
 Run = Callable[[int], object]
-"""Does something that many times."""
+"""Does something as many times as its argument says."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Pace:
     """How long to measure."""
 
     rounds: int
-    seconds: float  # of one side in a round, which runs at least once
+    seconds: float  # about how long each side runs in a round; at least once
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Times:
         return 1e3 * statistics.median(self.rounds[side])
 
     def times(self, side: str, other: str) -> float:
-        """Return how many times as long as another side one took: the median of the rounds."""
+        """Return how many times as long as ``other`` the side took: the median over the rounds."""
         return statistics.median(one / two for one, two in zip(self.rounds[side], self.rounds[other], strict=True))
 
 
 def repeated(action: Callable[[], object]) -> Run:
-    """Return a run that does an action again and again."""
+    """Return a run that repeats an action."""
 
     def run(count: int) -> None:
         for _ in range(count):
@@ -52,7 +52,7 @@ def repeated(action: Callable[[], object]) -> Run:
 
 
 def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] = time.perf_counter) -> Times:
-    """Time several runs in turns by a clock that returns seconds; every other round goes through them in reverse order."""
+    """Time several runs in turns; every other round takes them in reverse order. ``clock`` returns seconds."""
 
     def timed(run: Run, repetitions: int) -> float:
         before = clock()
