@@ -129,7 +129,7 @@ def measure(options: argparse.Namespace, given: Sequence[str]) -> int:
     choice, busy = choice_of(options), load()
     run_facts = {"choice": {**vars(choice), "folder": str(choice.folder)}, "versions": versions(), "code": fingerprint()}
     state, tasks = opened(options.state, options.resume, run_facts), planned(choice)
-    # Each task in a fresh process: what it measures must not depend on what ran before.
+    # Each task gets a new process, because its figures must not depend on what ran before.
     results = command.carry_out(run, tasks, state, setting=setting, fresh=True)
     from study.benchmark.pages import render, show  # noqa: PLC0415 - matplotlib is imported once there is something to draw
 

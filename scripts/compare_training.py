@@ -1,4 +1,4 @@
-"""Train a network by hand-written backpropagation beside reference frameworks on MNIST, and check every step.
+"""Train a network on MNIST by hand-written backpropagation and by reference frameworks, and check every step.
 
 All sides start from the same weights and see the same images in the same order. Every checked step is judged layer by layer; the free runs are
 compared as well.
@@ -134,7 +134,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     expect_kept(options)
     expect_representable(options.lr, options.dtype)
     expect_tf32(options.tf32, options.device, options.dtype)
-    # A wrong option or a missing file has been answered by now; importing a framework takes seconds.
+    # Frameworks take seconds to import: by now, wrong options and missing files have been reported.
     with console.status(f"importing {', '.join(options.reference)}"):
         from training.comparison_checkpoint import Keeper
         from training.run import Plan, compared, environment, limit_threads, test, train
@@ -214,7 +214,7 @@ def announce(options: argparse.Namespace, steps: int, reference: str, console: C
 
 
 def identity(facts: RunFacts, options: argparse.Namespace) -> dict[str, Any]:
-    """Return everything that affects the results, to recognise the run; paths, kernels, and how its length was given do not count."""
+    """Return everything by which a run is recognised: all that affects its results, but not paths, kernels, or how its length was given."""
     left_out = {"out", "data_dir", "download", "epochs", "steps", "kernels"}
     settings = {name: value for name, value in facts.settings.items() if name not in left_out}
     return {**settings, "steps": facts.steps_asked, "data_sha256": facts.environment["data_sha256"], **facts.environment["versions"]}

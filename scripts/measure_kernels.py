@@ -41,7 +41,7 @@ LAYERS: dict[str, tuple[str, tuple[Any, ...], dict[str, Any], tuple[int, ...]]] 
     "Dropout(0.25)": ("Dropout", (0.25,), {}, (128, 64, 12, 12)),
     "BatchNorm2d(16)": ("BatchNorm2d", (16,), {}, (128, 16, 28, 28)),
 }
-"""Class, arguments and options of each layer, and the shape of its input."""
+"""For each layer, its class, its arguments, its options, and the shape of its input."""
 STEPS = {"tutorial": 1, "keras-mnist-cnn": 128, "lenet5": 32, "resnet-50-layers": 16}
 """For each network, the images in a step."""
 CONFIDENCE = 0.95

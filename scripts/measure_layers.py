@@ -1,8 +1,8 @@
-"""Measure the seconds that it takes to check one layer, right and wrong, beside PyTorch; with --beside, in another checkout as well.
+"""Measure the seconds that it takes to check one layer of PyTorch, right and wrong; with --beside, in another checkout as well.
 
 Each layer is PyTorch's own, called with NumPy arrays, so that it costs next to nothing itself. A wrong one has a gradient that is 1 % too large; the
-search for its cause and the smallest case are left out. Each figure is the median of several runs, each in its own process; the first check in a
-process, of another pair, does not count. Examples::
+search for its cause and the smallest case are left out. Each figure is the median of several runs, each in its own process; a process first
+checks another pair, which does not count. Examples::
 
     python scripts/measure_layers.py --only Linear
     python scripts/measure_layers.py --beside ../main --json layers.json

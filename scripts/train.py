@@ -139,7 +139,7 @@ def _expect_writable(options: argparse.Namespace) -> None:
 
 
 def _identity(options: argparse.Namespace, digits: Digits) -> dict[str, Any]:
-    """Return everything that affects the results, to recognise the run. The number of epochs counts only if the learning rate depends on it."""
+    """Return everything by which a run is recognised: all that affects its steps. Epochs count only if the learning rate depends on them."""
     weights = None if options.weights is None else hashlib.sha256(options.weights.read_bytes()).hexdigest()
     names = ("network", "batch_size", "lr", "seed", "dtype", "augment", "schedule")
     return {

@@ -1,8 +1,7 @@
-"""What is measured for each convention, and which measurement means which answer.
+"""For each convention: what is measured, the possible answers, and the measurement that each answer would give.
 
-A probe runs a framework on a tiny input and returns numbers, or the name of the error that was raised. For each possible answer, the measurement that
-it would give is listed here. Numbers are equal if their first four digits are, because the page shows no more. Random weights are recognised by their
-moments. A measurement that fits no answer is unknown.
+A probe runs a framework on a tiny input and returns numbers, or the name of the error that was raised. Numbers are equal if their first four digits
+are, because the page shows no more. Random weights are recognised by their moments. If a measurement fits no answer, the answer is "unknown".
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Moments:
 
 
 def moments(sample: npt.NDArray[Any]) -> Moments:
-    """Return the moments of a sample; the standard error of its mean square is the deviation of the squares over the root of their number."""
+    """Return the moments of a sample. The standard error of its mean square is the squares' standard deviation over the root of the sample size."""
     squares = np.asarray(sample, dtype=np.float64).ravel() ** 2
     deviation = math.sqrt(squares.mean())
     error = STANDARD_ERRORS * float(squares.std()) / math.sqrt(squares.size) / (2 * deviation) if deviation else 0.0
@@ -66,9 +65,9 @@ Probes: TypeAlias = Mapping[str, Mapping[str, Probe]]
 
 @dataclass(frozen=True)
 class Question:
-    """A convention as a measurement."""
+    """How a convention is measured, and its possible answers."""
 
-    measured: str  # what the numbers of the probe are
+    measured: str  # what the probe measures, in words
     answers: Mapping[str, Measured | Distribution]  # for each answer, by its name, the measurement that it would give
 
 
@@ -84,7 +83,7 @@ def shown(measured: Measured | Distribution) -> str:
 
 
 def answer(question: Question, measured: Measured) -> str:
-    """Return the name of the answer that a measurement means, or ``"unknown"``."""
+    """Return the name of the answer that fits a measurement, or ``"unknown"``."""
     return next((name for name, expected in question.answers.items() if _same(expected, measured)), UNKNOWN)
 
 

@@ -71,7 +71,7 @@ def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequenc
 
 
 def _adam_epsilon() -> Measured:
-    """Return the epsilon of Adam, which Keras adds to the root of (1 - beta2) g**2."""
+    """Return Adam's epsilon, computed from a first step, in which Keras adds it to the root of (1 - beta2) g**2."""
     grad = math.sqrt(1 - _BETA_2) * 1e-5
     return (grad / _moves("Adam", [1e-5], lr=1.0, beta_2=_BETA_2)[0] - grad,)
 

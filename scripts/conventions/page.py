@@ -1,4 +1,4 @@
-"""docs/conventions.md: the answer of each framework to each convention, measured by its probes."""
+"""Write docs/conventions.md: each framework's answer to each convention, measured by probes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from crosscheck.run.cli import UsageError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conventions.md"
 FRAMEWORKS = {"PyTorch": "conventions.in_torch", "JAX": "conventions.in_jax", "Keras": "conventions.in_keras", "scratch": "conventions.in_scratch"}
-"""The module with the probes of each framework; importing it imports the framework."""
+"""For each framework, the module with its probes; importing this module imports the framework."""
 JUDGES = ("PyTorch", "JAX", "Keras")
-"""A convention is where these frameworks disagree; scratch follows one of them."""
+"""The page lists a convention under "Where they differ" if these frameworks disagree; scratch does not count."""
 VERSIONS = "Measured with "
 _REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -33,7 +33,7 @@ class Finding:
     call: str
     measured: Measured
     answer: str
-    error: str = ""  # the message of the framework if it refused
+    error: str = ""  # the first line of the framework's error message, if it raised one
 
 
 def find(convention: str, framework: str, call: str, probe: Probe) -> Finding:

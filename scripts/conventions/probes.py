@@ -49,11 +49,11 @@ def of_optimizers(moves: Moves, call: Callable[[str], str] = lambda kind: kind, 
         return moves(kind, [grad], **settings)[0]
 
     def decayed(kind: str, **settings: Any) -> Probe:
-        """Return a probe of a parameter that starts at 1, after two steps with zero gradient."""
+        """Return a probe that measures a parameter that starts at 1 after two steps with zero gradient."""
         return lambda: (1 - sum(moves(kind, [0.0, 0.0], start=1.0, lr=0.1, weight_decay=0.1, **settings)),)
 
     def rate(kind: str) -> Probe:
-        """Return the probe of a default learning rate."""
+        """Return a probe that measures the default learning rate of a kind of optimizer."""
         return lambda: (step(kind) / step(kind, lr=1.0),)
 
     def rmsprop_epsilon() -> Measured:
@@ -84,5 +84,5 @@ def of_optimizers(moves: Moves, call: Callable[[str], str] = lambda kind: kind, 
 
 
 def dampening(moves: Moves) -> Probes:
-    """Return the probe of the dampening of gradient descent."""
+    """Return the probe that measures how gradient descent with momentum applies dampening."""
     return {"sgd-dampening": {"SGD(..., dampening=0.5)": lambda: moves("SGD", [1, 1], lr=1.0, momentum=0.5, dampening=0.5)}}

@@ -1,4 +1,4 @@
-"""The cost of having the README's first file and the examples checked: lines of adapting code, seconds, size of the small cases."""
+"""Measure the cost of checking the README's first file and the examples: lines of adapting code, seconds, size of the small cases."""
 
 from __future__ import annotations
 

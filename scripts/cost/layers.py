@@ -1,4 +1,4 @@
-"""Time the check of one PyTorch layer, right or wrong, in a separate process, if wanted with the code of another checkout."""
+"""Time the check of one PyTorch layer, right or wrong, in a separate process, optionally with the code of another checkout."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
         with atomic_write(path) as temporary:
             save_file({name: np.ascontiguousarray(value).reshape(value.shape) for name, value in arrays.items()}, temporary, metadata)
             _flush(temporary)
-        if os.name == "posix":  # elsewhere a folder cannot be opened
+        if os.name == "posix":  # other systems cannot open a folder
             _flush(path.parent)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be written ({error}); name a file in a folder that exists and has room") from None

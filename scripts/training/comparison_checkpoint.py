@@ -28,7 +28,7 @@ from training.subjects import Resumable
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run besides arrays."""
+    """The state of a run except for its arrays."""
 
     comparison: ComparisonState
     averages: Averages  # since the last printed line

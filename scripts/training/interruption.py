@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Interruption:
-    """Whether a signal asked the run to stop."""
+    """Remembers whether a signal has asked the run to stop."""
 
     def __init__(self) -> None:
         self.wanted = False

@@ -124,7 +124,7 @@ def probability_errors(model: scratch.Sequential, x: Array, precision: Precision
     error = error @ np.abs(linear.params["weight"]) + precision.tolerance(Bound(sizes, _terms(linear)))
     probabilities, call = np.exp(logits - logits.max(axis=1, keepdims=True)), Call(logits)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    # The theory of softmax follows from the logits alone.
+    # Softmax's bounds depend only on the logits.
     softmax, oracle = Softmax(), twin(scratch.SoftmaxCrossEntropy())
     own = precision.tolerance(softmax.bounds(oracle, call, {}, precision)["output"])
     # a probability that is subnormal may also be flushed to zero

@@ -1,7 +1,7 @@
 """Test whether two classifiers are equally good, from the images that only one of them classifies right (McNemar's exact test).
 
-Images that both or neither classify right do not show which is better. If both are equally good, each other image is as likely to be right for one
-as for the other: of n such images, the number that the first classifies right is distributed as the number of heads in n throws of a fair coin.
+Images that both or neither classify right do not show which is better. If both are equally good, each of the other images is equally likely to
+be right for either: of n such images, the number that the first classifies right is distributed as the number of heads in n throws of a fair coin.
 
 References
 ----------
@@ -23,7 +23,7 @@ def p_value(first: int, second: int) -> float:
     tail, ways = 0, 1
     for heads in range(min(first, second) + 1):
         tail += ways
-        # from the number of ways to throw ``heads`` heads to that for one more
+        # the binomial coefficient for one head more
         ways = ways * (throws - heads) // (heads + 1)
     return min(1.0, float(2 * tail / 2**throws))
 

@@ -57,7 +57,7 @@ class Plan(Schedule):
 
 
 def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
-    """Return a comparison, ready for its first step."""
+    """Return the comparison of a subject with its references, ready for the first step."""
     first = slice(plan.batch_size)
     sample, labels = scaled(digits.train_images[first], plan.dtype), digits.train_labels[first]
     elements = plan.checks * elements_per_step(twins.architecture, TrainState(twins.subject.params, buffers=twins.subject.buffers), sample, labels)
@@ -134,7 +134,7 @@ def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, p
 
 
 COMPUTES_WITH = {"torch": ("torch",), "jax": ("jax",), "keras": ("jax", "keras")}
-"""The packages that a reference framework computes with."""
+"""For each reference framework, the packages with which it computes."""
 
 
 def limit_threads() -> None:

@@ -33,7 +33,7 @@ REFERENCES = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
 
 
 class SettingsError(ValueError):
-    """Settings that do not go together; the message says which and what to do."""
+    """Settings cannot be combined; the message says which ones, and what to do."""
 
 
 class Resumable(Subject, Protocol):

@@ -19,7 +19,7 @@ STEPS = 1_000
 
 
 def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, Any]) -> Facts:
-    """Return, for each workload, the time of a checked step over the sum of subject, reference and oracle."""
+    """Return, for each workload, the time of a checked step over the sum of the times of subject, reference and oracle alone."""
     rows, wrong = [], []
     for given in workloads:
         workload = Workload(**given)

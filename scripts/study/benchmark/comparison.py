@@ -30,7 +30,7 @@ def beside_torch(model: scratch.Sequential, optimizer: scratch.Optimizer) -> Twi
 
 
 def comparison(twins: Twins, x: Images, labels: Labels, steps: int) -> TrainingComparison:
-    """Return a comparison with one reference, ready for steps on batches of this shape.
+    """Return a comparison with one reference, ready for training steps on batches like ``x`` and ``labels``.
 
     ``steps`` is about how many steps will be checked; the tolerances depend on this number.
     """
@@ -49,7 +49,7 @@ def endless(batch: int, size: int = 28, count: int = 8) -> Batches:
 
 
 def stepping(step: Step, batches: Batches) -> Run:
-    """Return a run that does one step after another, each on the next batch."""
+    """Return a function that does a number of steps, each on the next batch."""
     return repeated(lambda: step(*next(batches)))
 
 

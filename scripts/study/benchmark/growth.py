@@ -1,6 +1,6 @@
-"""How a plain step and a checked one grow with the batch, the image, the channels and the depth: seconds ~ size ** exponent.
+"""Measure how the time of plain and checked steps grows with the batch, the image, the channels and the depth: seconds ~ size ** exponent.
 
-The exponent is the slope of a straight line through the logarithms. The fixed cost of every step makes the slope smaller than that of the work alone.
+The exponent is the slope of a straight line through the logarithms. The fixed cost of each step makes it smaller than the exponent of the work alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STEPS = 1_000
 class Size:
     """A network of 3x3 convolutions that keep the size of the image, each followed by a ReLU, then a pool and a linear layer."""
 
-    # batch, side, channels, depth: images in a step; pixels of one side of an image; filters of each convolution; number of convolutions
+    # batch: images in a step; side: height and width of an image; channels: filters of each convolution; depth: number of convolutions
     batch: int = 8
     side: int = 28
     channels: int = 8

@@ -42,7 +42,7 @@ def applied(layer: object, x: Any, params: dict[str, Any], key: Any) -> Any:
 
 
 def drawn(layer: scratch.Dropout, key: Any, shape: tuple[int, ...]) -> Any:
-    """Return the mask that a dropout draws with a key."""
+    """Return the mask that a dropout layer draws with a key."""
     return jax.random.bernoulli(key, 1 - layer.p, shape)
 
 
@@ -61,7 +61,7 @@ def layouts_of(layers: dict[str, Any]) -> dict[str, Layout]:
 
 
 class JaxSide(EachStep):
-    """One jitted function that takes weights, state and a batch and returns the new weights and state."""
+    """A side with one jitted function, which takes weights, state and a batch and returns the new weights and state."""
 
     def __init__(self, workload: Workload) -> None:
         training = workload.training()
@@ -85,7 +85,7 @@ class JaxSide(EachStep):
             return {name: one[0] for name, one in updated.items()}, {name: one[1] for name, one in updated.items()}, key, own, value
 
         self._compiled = jax.jit(step, donate_argnums=(0, 1))
-        # Without a dropout, no key is needed.
+        # Without dropout layers, the step needs no key.
         self._plain = jax.jit(lambda params, state, images, labels: step(params, state, self._key, images, labels), donate_argnums=(0, 1))
 
     def _keys(self, key: Any) -> dict[str, Any]:

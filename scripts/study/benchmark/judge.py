@@ -38,7 +38,7 @@ class Judge:
     """Judges the first steps of one side."""
 
     side: Side
-    architecture: Architecture  # PyTorch's oracles
+    architecture: Architecture  # the network of PyTorch's oracles
     layouts: Mapping[str, LayerLayout]  # from the side's parameters to PyTorch's
     steps: int  # how many steps will be judged
     _done: int = 0
@@ -77,7 +77,7 @@ class Judge:
         }
 
     def _ruled(self, start: TrainState, x: Array, labels: Labels, precision: Precision) -> Architecture:
-        """Return the architecture with the side's own tie rule, if it has one."""
+        """Return the architecture, with the side's tie rule if this differs from PyTorch's."""
         if not self.side.tie_rule:
             return self.architecture
         step = oracle_step(self.architecture, start, x, labels, precision, {})

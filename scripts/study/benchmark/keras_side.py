@@ -43,7 +43,7 @@ def counterpart(layer: object, seed: int) -> Any:
 
 
 def optimizer(settings: object) -> Any:
-    """Return Keras' optimizer with the settings of scratch's."""
+    """Return Keras' optimizer with a scratch optimizer's settings."""
     match settings:
         case SgdSettings():
             return keras.optimizers.SGD(settings.lr, settings.momentum)
@@ -57,7 +57,7 @@ def _missing(what: str) -> TypeError:
 
 
 class KerasSide(EachStep):
-    """A model that trains by its own ``fit``, with its jitted step."""
+    """A compiled Keras model, trained by its own ``fit``."""
 
     def __init__(self, workload: Workload) -> None:
         training = workload.training()

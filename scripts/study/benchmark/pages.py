@@ -19,7 +19,7 @@ REACHED = {True: ("reached", "match"), False: ("not reached", "mismatch"), None:
 """For a target that is reached, not reached or not measured: the words, and the verdict whose colour they get."""
 
 BUSY = 0.5
-"""If other processes keep at least this many cores busy, the pages say so."""
+"""If other processes kept at least this many cores busy at the beginning, the pages say so."""
 
 TEXTS = ("side", "layer", "direction", "target", "")
 """Headings of the columns that hold text; the other columns hold numbers."""

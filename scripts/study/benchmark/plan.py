@@ -1,4 +1,4 @@
-"""What the benchmark measures: its parts and their tasks."""
+"""The parts of the benchmark, and the tasks of each part."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ STEPS = 3_000
 
 @dataclass(frozen=True)
 class Choice:
-    """What the command line asks for."""
+    """The choices that the command line makes."""
 
-    parts: Sequence[str]  # of PARTS
-    sides: Sequence[str]  # of SIDES
+    parts: Sequence[str]  # some of PARTS
+    sides: Sequence[str]  # some of SIDES
     threads: Sequence[int]  # numbers of threads to measure with
     quick: bool
     folder: Path  # the folder with the images of the full run
@@ -43,7 +43,7 @@ class Choice:
 
 
 def every_thread() -> list[int]:
-    """Return the numbers of threads to measure with: one, and all."""
+    """Return the numbers of threads to measure with: 1, and one per core."""
     return sorted({1, available()})
 
 

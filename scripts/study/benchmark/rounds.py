@@ -1,6 +1,6 @@
-"""Timing side by side: all sides run in one process, in turns, round by round, so that a slow spell of the machine slows all of them.
+"""Time several sides in turns: in each round all sides run, in one process, so that a slow spell of the machine slows all of them.
 
-A figure is the median over the rounds. Two sides are compared by the median of the ratios of each round, which a slow spell changes less.
+A figure is the median over the rounds. Two sides are compared by the median of their ratios in each round, which a slow spell changes less.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 WARMED = 10
-"""A turn starts with one untimed repetition for each 10 timed ones."""
+"""Before each timed run of a side, one untimed repetition for each 10 timed ones warms up."""
 
 Run = Callable[[int], object]
-"""Does something as many times as its argument says."""
+"""A function that repeats something as many times as its argument says."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How long to measure."""
+    """How many rounds to measure, and how long each side runs in a round."""
 
     rounds: int
-    seconds: float  # about how long each side runs in a round; at least once
+    seconds: float  # about how long each side runs in a round; it does at least one repetition
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] =
     try:
         for number in range(pace.rounds):
             for name in list(runs) if number % 2 else reversed(list(runs)):
-                # Threads of the previous side may still wait for work, and its data fill the caches.
+                # Threads of the previous side may still be waiting for work, and its data may fill the caches.
                 if counts[name] >= WARMED:
                     runs[name](counts[name] // WARMED)
                 found[name].append(timed(runs[name], counts[name]))

@@ -42,13 +42,13 @@ class Workload:
     seed: int = 0  # of the initial weights
 
     def training(self) -> Training:
-        """Return scratch's training, each time with the same initial weights."""
+        """Return a new training by scratch; the initial weights are the same each time."""
         recipe = NETWORKS[self.network]
         model = recipe.make(np.random.default_rng(self.seed), DTYPE)
         return Training(model, recipe.trained_by(model.trainable_params))
 
     def settings(self) -> Any:
-        """Return the settings of the optimizer in the form that the references take."""
+        """Return the optimizer's settings in the form that the references take."""
         return settings_of(self.training().optimizer)
 
 
@@ -70,7 +70,7 @@ class Side(Protocol):
         """Do one training step; return its loss and its dropout masks, by layer."""
 
     def params(self) -> dict[str, Array]:
-        """Return copies of the parameters, named as in ``layers`` and in its layouts."""
+        """Return copies of the parameters, with the names and layouts of ``layers``."""
 
 
 class EachStep:
@@ -153,7 +153,7 @@ SIDES: dict[str, tuple[str, str, str]] = {
     "jax": ("study.benchmark.jax_side", "JaxSide", "JAX, jitted"),
     "keras": ("study.benchmark.keras_side", "KerasSide", "Keras' fit, on JAX"),
 }
-"""Each side: its module, its class, and its name in tables."""
+"""For each side, its module, its class, and its name in tables."""
 
 OPTIONAL = ("torch.compile",)
 """Sides that may be missing: if they cannot be measured, the report says so, and the benchmark does not fail."""

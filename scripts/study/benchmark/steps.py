@@ -15,13 +15,13 @@ from study.workers import report
 
 BASE = "scratch"
 JUDGED = 2
-"""Steps that are judged before the clock starts; the second one starts from the state after the first."""
+"""The number of steps that are judged before the timing; each starts from the state after the previous one."""
 BATCHES = 8
 """The timed steps cycle through this many batches."""
 
 
 def measured(workloads: Sequence[dict[str, Any]], sides: Sequence[str], threads: int, pace: dict[str, Any]) -> Facts:
-    """Return the rows of the table, and which sides are wrong or missing and why."""
+    """Return the times of all sides, and which sides are wrong or missing and why."""
     found: dict[str, list[Any]] = {"training_step": [], "wrong": [], "missing": []}
     for given in workloads:
         workload = Workload(**given)

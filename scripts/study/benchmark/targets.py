@@ -13,7 +13,7 @@ from study.benchmark.plan import CNN, CNN_BATCH, TUTORIAL
 
 @dataclass(frozen=True)
 class Target:
-    """One target."""
+    """A target for one figure of the benchmark."""
 
     part: str  # the part of the benchmark that measures it
     what: str
@@ -25,7 +25,7 @@ class Target:
 
     @property
     def aim(self) -> str:
-        """The aim in words."""
+        """The limit in words."""
         return f"at least {self.at_least:g} {self.unit}" if math.isfinite(self.at_least) else f"at most {self.at_most:g} {self.unit}"
 
 
@@ -56,7 +56,7 @@ def _startup(facts: Facts) -> list[float]:
 
 
 def _step(side: str, words: str, batch: int, least: float, network: str = TUTORIAL) -> Target:
-    """Return a target for how many times as long as scratch's a side's training step takes."""
+    """Return a target for the ratio of a side's training step to scratch's."""
     name = f"{words} step over scratch's, {network}, batch {batch}"
     return Target("steps", name, partial(_times, network=network, batch=batch, side=side), at_least=least)
 

@@ -19,7 +19,7 @@ from study.benchmark.sides import EachStep, Images, Masks, MissingError, Workloa
 
 
 class TorchSide(EachStep):
-    """PyTorch's modules, loss and optimizer, called one after another."""
+    """PyTorch's usual training loop, with modules, loss and optimizer."""
 
     def __init__(self, workload: Workload) -> None:
         training = workload.training()

@@ -20,13 +20,13 @@ class Cell:
 
     compared: int = 0  # how many runs agree
     fraction: float = 0.0  # the largest error of these runs as a fraction of its tolerance; 0 if all are equal
-    wrong: list[str] = field(default_factory=list)  # the runs whose verdict is not the expected one, each with what was found
+    wrong: list[str] = field(default_factory=list)  # the runs with an unexpected verdict, each with what was found
     mismatch: bool = False  # whether any of the wrong runs is a mismatch and not just undecided
     hole: str = ""  # why nothing could be compared, if the tables give no reason for it
     reasons: dict[str, int] = field(default_factory=dict)  # why runs were not compared or differ as declared, each reason with the number of its runs
 
     def add(self, outcome: str, words: str, fraction: float) -> None:
-        """Add what one run found."""
+        """Add the finding of one run."""
         if outcome == "hole":
             self.hole = words
         elif outcome in ("wrong", "undecided"):
@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Matrix:
-    """All rows."""
+    """The coverage matrix: all columns and rows."""
 
     columns: list[Key]  # reference and precision
     rows: list[Row]

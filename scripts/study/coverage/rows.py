@@ -37,10 +37,10 @@ COLUMNS: list[Key] = [(reference, dtype) for reference in layer_runs.REFERENCES 
 class TableRow:
     """A row of the table of layers or of the table of optimizers."""
 
-    name: str  # as in the ids of tests
+    name: str  # the row's name, which is also part of the ids of tests
     subject: str  # the class of the layer or optimizer
     quantities: tuple[str, ...]
-    findings: Callable[[str], Iterator[Finding]]  # gets the name and yields all findings
+    findings: Callable[[str], Iterator[Finding]]  # yields all findings of the row with this name
 
     @property
     def key(self) -> str:

@@ -57,7 +57,7 @@ def _summed(prepared: Prepared) -> Prepared:
 
 
 def _changing(change: Callable[[Any], Any], without: str = "") -> Callable[[Declaration], tuple[Declaration, list[Check]]]:
-    """Return a function that gives a pair's checks, which first change the prepared pair; the check named ``without`` is left out."""
+    """Return a function from a pair to the pair and its checks, which first change the prepared pair; ``without`` names a check to leave out."""
 
     def changed(check: Check) -> Check:
         return replace(check, run=lambda prepared, settings: check.run(change(prepared), settings))

@@ -94,7 +94,7 @@ def setting(chunk: Chunk) -> Setting:
 
 
 def work_on(chunk: Chunk) -> Facts:
-    """Carry out a chunk and return what was found as plain data."""
+    """Carry out a chunk and return its findings as plain data."""
     return asdict(run_here(chunk))
 
 
@@ -108,7 +108,7 @@ def all_found(results: Iterable[Facts]) -> Found:
 
 
 def run_here(chunk: Chunk) -> Found:
-    """Carry out a chunk in this process, in any environment."""
+    """Carry out a chunk in this process, whatever its environment is."""
     task, found = _tasks()[chunk.task], Found(kernels=_kernels())
     for trial in trials_of(chunk):
         for way in _ways(task, chunk.environment):

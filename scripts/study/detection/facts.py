@@ -38,7 +38,7 @@ def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, 
         **_counts(catalogue),
         "false_alarms": _false_alarms(found),
         "rivals": _rivals(catalogue, [found[f"host-rivals:{name}"] for name in hosts], found),
-        # A quick run stops at the first check that detects a fault: what the others would have detected is unknown.
+        # A quick run stops at the first check that detects a fault, so it does not know what the other checks would detect.
         "ablation": {} if run["quick"] else {part: _ablation(part, catalogue) for part in ABLATIONS},
         "missed": [fault["name"] for fault in catalogue if not fault["detected"] and not fault["warned"]],
         "known_misses": {fault.name: fault.missed for fault in faults if fault.missed},
@@ -149,7 +149,7 @@ def _rivals(catalogue: Sequence[Facts], hosts: Sequence[Rivals], found: Mapping[
         for cotangent in COTANGENTS:
             name = f"{rule}, {cotangent}"
             totals = [host.total(rule, cotangent) for host in hosts]
-            # Batches of right implementations get random cotangents.
+            # Batches of right implementations get random upstream gradients only.
             totals += [batch.rules[rule] for batch in batches if rule in batch.rules and cotangent == COTANGENTS[-1]]
             quantities, alarms = (sum(total[part] for total in totals) for part in (0, 1))
             rivals[name] = {

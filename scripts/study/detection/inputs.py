@@ -33,7 +33,7 @@ from crosscheck.references.pytorch.optimizers import TorchOptimizer
 from study.detection.rivals import Compared
 
 TRAINING = "training"
-"""The name that stands for the family of inputs of a model, whose inputs are batches."""
+"""The name of the family of a model's inputs, which are batches."""
 
 
 def ones(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
@@ -71,7 +71,7 @@ def _compared(pair: Declaration, family: str, dtype: str, summed: bool, seed: in
 
 
 def in_modes(prepared: Prepared, family: str) -> Iterator[Prepared]:
-    """Yield a pair in training mode, and in evaluation mode if the harness checks that too."""
+    """Yield a pair in training mode, and also in evaluation mode if the harness checks both."""
     yield prepared
     training = prepared.references[0].training if prepared.references else None
     if training is not None and not prepared.no_evaluation and family in EVALUATED:

@@ -14,7 +14,7 @@ from study.operations.results import Named, Tried
 
 @dataclass(frozen=True)
 class Checked:
-    """The verdict of crosscheck on a fault: the outcome of ``tests/support/faults/outcome.py``, or why there is none."""
+    """crosscheck's verdict on a fault, as ``tests/support/faults/outcome.py`` returns it; ``failed`` says why there is none."""
 
     verdict: str = ""
     place: str = ""
@@ -36,9 +36,9 @@ class Checked:
 
 @dataclass(frozen=True)
 class RightOnes:
-    """The verdict of crosscheck on one right implementation, or on a batch of them."""
+    """crosscheck's verdict on one right implementation, or its findings on a batch of right implementations."""
 
-    quantities: int = 0  # how many were compared
+    quantities: int = 0  # how many quantities were compared
     alarms: list[str] = field(default_factory=list)  # everything that crosscheck called wrong
     verdict: str = ""  # empty for a batch
     words: str = ""
@@ -71,7 +71,7 @@ class Rivals:
     failed: str = ""
 
     def rejected(self, rule: str, cotangent: str) -> list[str]:
-        """Return the families on which a rule rejects something."""
+        """Return the families on which a rule rejects at least one quantity."""
         return [family for family, (_, wrong) in self.counts.get(rule, {}).get(cotangent, {}).items() if wrong]
 
     def total(self, rule: str, cotangent: str) -> tuple[int, int]:

@@ -51,7 +51,7 @@ class Rule:
 
 
 def _asserts(check: Callable[[Array, Array], None]) -> Callable[[Array, Compared], bool]:
-    """Return an assertion as a rule."""
+    """Return a rule that accepts what an assertion lets pass."""
 
     def agrees(found: Array, compared: Compared) -> bool:
         try:

@@ -24,11 +24,11 @@ class Task:
     # ``"fault"``, ``"host"``: judge a fault, or a right implementation, with crosscheck; ``"fault-rivals"``, ``"host-rivals"``: judge it with other
     # tools' rules; ``"ablation"``: judge a fault without parts of the checks; ``"alarms"``: judge a batch of right implementations
     kind: str
-    name: str  # of the fault or the right implementation; the words of the batch
+    name: str  # the name of the fault or the right implementation, or the description of the batch
     seed: int
-    # whether to stop at the first check that detects the fault; whether other rules get one family of inputs, and gradcheck its smallest one
+    # stop at the first check that detects the fault; give other rules only one family of inputs, and gradcheck only the smallest of these
     quick: bool = False
-    chunk: Chunk | None = None  # the batch
+    chunk: Chunk | None = None  # the batch of right implementations, for ``"alarms"``
 
     @property
     def key(self) -> str:

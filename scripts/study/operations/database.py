@@ -24,10 +24,10 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 from study.operations.tasks import NoDatabaseError
 
 MOST_NUMBERS = (1000, 20_000)
-"""The largest sample that is used, counting the numbers in all its tensors; and the largest if no sample is that small."""
+"""Samples with at most the first number of elements in all tensors are used; if there are none, samples with at most the second number."""
 
 FEW = 4
-"""A sample with fewer numbers is used only if there is no other."""
+"""Samples with fewer elements are used only if there are no others."""
 
 
 class NoSampleError(ValueError):

@@ -13,7 +13,7 @@ from study.operations.tasks import STUDY
 from study.state import kept_in_words
 
 LEAST_OPERATIONS, LEAST_FAMILIES, LEAST_SHARE, LEAST_FAULTS = 440, 4, 0.97, 300
-"""The promise: the least number of operations tried, of families that each is judged in (for the least share of them), and of faults planted."""
+"""The promise: LEAST_OPERATIONS are tried, LEAST_SHARE of them are judged in LEAST_FAMILIES families, and LEAST_FAULTS faults are planted."""
 
 WITNESSES = ("with the witness", "without it")
 

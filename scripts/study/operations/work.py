@@ -42,13 +42,13 @@ class Trial:
     seed: int
     # by family, for each sample: why not everything was judged; empty if everything was
     families: dict[str, list[str]] = field(default_factory=lambda: {family: [] for family in FAMILIES})
-    made: dict[str, list[str]] = field(default_factory=lambda: {family: [] for family in FAMILIES})  # and how its numbers were made
+    made: dict[str, list[str]] = field(default_factory=lambda: {family: [] for family in FAMILIES})  # by family and sample: how its numbers were made
     ways: dict[str, Counter[str]] = field(default_factory=dict)  # for each way to compute the operation, counts of what happened to its quantities
     unjudged: Counter[str] = field(default_factory=Counter)  # why quantities of the own kernel were not judged
     impossible: dict[str, str] = field(default_factory=dict)  # why a way cannot compute the operation
     alarms: list[Facts] = field(default_factory=list)
     crashes: list[str] = field(default_factory=list)  # errors of the harness itself
-    # how many quantities with other bits than the kernel's each rule judged, and how many it rejected
+    # for each rule, how many quantities that differ from the kernel's in any bit it judged, and how many of these it rejected
     ruled: dict[str, list[int]] = field(default_factory=dict)
     grounds: list[Ground] = field(default_factory=list)
 
