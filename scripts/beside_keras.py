@@ -68,14 +68,14 @@ def parser() -> argparse.ArgumentParser:
         type=_seeds,
         default=[0],
         metavar="N[,N...]",
-        help="of Keras' initial weights and the order of images; one run each (default: 0)",
+        help="seeds of Keras' initial weights and the order of images; one run each (default: 0)",
     )
     run.add_argument(
         "--dtype",
         type=_dtypes,
         default=list(DTYPES),
         metavar="NAME[,NAME]",
-        help="precision of scratch beside Keras in float32; one training each (default: float32,float64)",
+        help="precision of scratch, which is compared with Keras in float32; one training each (default: float32,float64)",
     )
     run.add_argument("--from-logits", action="store_true", help="let Keras' loss take logits instead of probabilities, as scratch's loss does")
     add_images(result)

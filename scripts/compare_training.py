@@ -73,22 +73,22 @@ def parser() -> argparse.ArgumentParser:
         type=_references,
         default=["torch"],
         metavar="NAME[,NAME...]",
-        help=f"the frameworks beside the subject, of {', '.join(REFERENCES)}; of several each judges the subject and the others "
-        "(a jury); the first is the one that reports show beside the subject",
+        help=f"the frameworks to compare the subject with, some of {', '.join(REFERENCES)}; if there are several, each judges the subject and the "
+        "others (a jury), and reports show the first",
     )
-    what.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision of the subject and of the reference beside it")
+    what.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision of the subject and of its reference")
     what.add_argument("--freeze", action="append", default=[], metavar="LAYER", help="do not train this layer; may be given several times")
     what.add_argument(
-        "--device", type=device, default="cpu", help="where the references compute: cpu, cuda or cuda:N; the same seed, the same bits, on cpu alone"
+        "--device", type=device, default="cpu", help="where the references compute: cpu, cuda or cuda:N; the same seed repeats all bits only on cpu"
     )
-    what.add_argument("--tf32", action="store_true", help="let references in float32 multiply in TF32 on cuda, which rounding does not explain")
+    what.add_argument("--tf32", action="store_true", help="let float32 references multiply in TF32 on cuda; rounding does not explain its errors")
     run = result.add_argument_group("the training run")
-    run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; as is usual for the network if left out")
+    run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; the network's usual number if left out")
     run.add_argument("--steps", type=at_least(1), default=None, help="stop after this many steps, regardless of --epochs")
-    run.add_argument("--batch-size", type=at_least(1), default=None, help="images a step; the last batch of an epoch may be smaller; as is usual")
-    run.add_argument("--lr", type=rate, default=None, help="learning rate; as is usual for the network if left out")
-    run.add_argument("--momentum", type=rate, default=None, help="momentum of gradient descent; as is usual")
-    run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result")
+    run.add_argument("--batch-size", type=at_least(1), default=None, help="images a step (an epoch's last may have fewer); usual if left out")
+    run.add_argument("--lr", type=rate, default=None, help="learning rate; the network's usual rate if left out")
+    run.add_argument("--momentum", type=rate, default=None, help="momentum of gradient descent; the network's usual one if left out")
+    run.add_argument("--seed", type=at_least(0), default=0, help="seed of weights, image order and perturbations; the same seed repeats the result")
     add_schedule(run)
     add_augment(run)
     checks = result.add_argument_group("the checks")
@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         type=even,
         default=8,
         metavar="RUNS",
-        help="references with perturbed rounding, the yardstick of the free run; even, 0 for none",
+        help="number of references with perturbed rounding, whose spread judges the free run; even, 0 for none",
     )
     add_checkpoint(result)
     add_images(result)

@@ -153,8 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=0.1, help="how long a turn takes; at least one run is timed (default 0.1)")
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another checkout, measured in turns with this one")
     parser.add_argument("--only", metavar="TEXT", default="", help="only layers and networks whose names contain this")
-    parser.add_argument("--threads", type=int, default=1, help="of each process (default 1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON, too")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each process (default 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.one:

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=3, help="how often each layer is checked (default 3)")
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another checkout, measured in turns with this one")
     parser.add_argument("--only", metavar="TEXT", default="", help="only the layers whose names contain this")
-    parser.add_argument("--threads", type=int, default=1, help="of each process (default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each process (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     options = parser.parse_args(arguments)
     if options.beside and not (options.beside / "crosscheck").is_dir():

@@ -72,7 +72,7 @@ def device(text: str) -> str:
 def expect_tf32(asked: bool, device: str, dtype: str) -> None:
     """Make sure that ``--tf32`` is only given for float32 on cuda, where TF32 can be used."""
     if asked and (device == "cpu" or dtype != "float32"):
-        raise UsageError(f"--tf32: only float32 on cuda can be multiplied so, not {dtype} on {device}; leave it out")
+        raise UsageError(f"--tf32: TF32 is only for float32 on cuda, not for {dtype} on {device}; leave it out")
 
 
 def interval(text: str) -> Interval:

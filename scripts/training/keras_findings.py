@@ -81,7 +81,7 @@ class Beside:
             if one.p < levels.accuracy:
                 yield (
                     f"scratch {one.dtype}: {one.scratch_alone:,} images only scratch has right, {one.keras_alone:,} only Keras: p = {one.p:.2g}, "
-                    f"chance explains what is not below {levels.accuracy:.2g}"
+                    f"below {levels.accuracy:.2g}, so chance does not explain it"
                     + (f"; Keras' loss clipped the label at about {one.label_clipped:,} steps: try --from-logits" if one.label_clipped else "")
                 )
 
@@ -103,9 +103,9 @@ def words(beside: Beside, levels: Levels, images: int) -> str:
         lines += [
             f"  scratch {one.dtype}  loss {_number(one.loss, '.4f')}  accuracy {100 * one.accuracy:.2f} %  ({one.seconds:.0f} s)",
             f"    predictions  {one.predictions_differ:,} of {images:,} differ; {one.scratch_alone:,} only scratch has right, "
-            f"{one.keras_alone:,} only Keras: p = {one.p:.2g} (no chance below {levels.accuracy:.2g})",
+            f"{one.keras_alone:,} only Keras: p = {one.p:.2g} (chance explains it down to {levels.accuracy:.2g})",
             f"    weights      differ by at most {_number(one.largest_weight_difference, '.2g')}, as a norm by {_number(one.weight_distance, '.2g')}",
-            f"    clipped      {one.label_clipped:,} labels that were given next to nothing, {one.sure_clipped:,} that were given nearly all",
+            f"    clipped      {one.label_clipped:,} labels with a probability near 0, {one.sure_clipped:,} with one near 1",
         ]
     if beside.rounding is not None:
         lines.append(f"  scratch float32 and float64: the weights differ as a norm by {beside.rounding:.2g}")

@@ -73,7 +73,7 @@ def by_autograd(
             output = operation.applied([leaves[0].view_as(leaves[0]) if operation.name != "zero_" else leaves[0].clone(), *leaves[1:]])
             grads = torch.autograd.grad(output, leaves, cotangent, allow_unused=True, materialize_grads=True)
     except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, NotImplementedError, KeyError) as error:
-        raise SubjectError(f"PyTorch refuses it so: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+        raise SubjectError(f"PyTorch refuses this: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     names = ["grad_input", *(f"{name}.grad" for name in call.params)]
     return {"output": _array(output), **{name: _array(grad) for name, grad in zip(names, grads, strict=True)}}
 
