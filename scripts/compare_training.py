@@ -57,10 +57,10 @@ def parser() -> argparse.ArgumentParser:
         prog="compare_training.py",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        epilog="Exit status: 0 the two sides agree, 1 they differ, 2 they could not be checked. Examples: "
+        epilog="Exit status: 0 subject and references agree, 1 they differ, 2 they could not be compared. Examples: "
         "'compare_training.py' repeats the tutorial's experiment; 'compare_training.py --subject article' finds the fault in its max pooling; "
         "'compare_training.py --dtype float32 --batch-size 32 --steps 100' is a short check in single precision; "
-        "'compare_training.py --epochs 60 --checkpoint run.safetensors --resume' may be killed and started again as often as it takes.",
+        "'compare_training.py --epochs 60 --checkpoint run.safetensors --resume' can be killed and started again any number of times.",
     )
     what = result.add_argument_group("what is compared")
     what.add_argument(

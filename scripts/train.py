@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 trained to the end, 1 the training diverged, 2 it could not be done or was interrupted. Examples: "
         "'train.py' trains the tutorial's network on the 1,000 images that ship; "
         "'train.py --download --epochs 10 --weights-out weights.safetensors' trains it on all 60,000 and keeps the weights; "
-        "'train.py --download --epochs 100 --checkpoint run.safetensors --resume' may be killed and started again as often as it takes.",
+        "'train.py --download --epochs 100 --checkpoint run.safetensors --resume' can be killed and started again any number of times.",
     )
     result.add_argument("--network", choices=sorted(NETWORKS), default="tutorial", help="which network, with the optimizer that is usual for it")
     add_kernels(result)

@@ -60,7 +60,7 @@ Measured: TypeAlias = "tuple[float, ...] | str | Moments"
 """What a probe returns: numbers, a word (a setting, the name of an error), or the moments of a sample."""
 Probe: TypeAlias = Callable[[], Measured]
 Probes: TypeAlias = Mapping[str, Mapping[str, Probe]]
-"""The probes of a framework: by convention, then by the code that is called."""
+"""The probes of a framework: by convention, then by the code that they call."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The probes of JAX, stax (its small library of layers) and optax: tiny runs, by convention and by the code that is called."""
+"""The probes of JAX, stax (its small library of layers) and optax, by convention and by the code that they call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probes of Keras 3 on JAX: tiny runs, by convention and by the code that is called."""
+"""The probes of Keras 3 on JAX, by convention and by the code that they call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probes of scratch, and of its options that follow other conventions: tiny runs, by convention and by the code that is called."""
+"""The probes of scratch, and of its options that follow other conventions, by convention and by the code that they call."""
 
 from __future__ import annotations
 

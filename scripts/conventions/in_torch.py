@@ -1,4 +1,4 @@
-"""The probes of PyTorch: tiny runs, by convention and by the code that is called."""
+"""The probes of PyTorch, by convention and by the code that they call."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def rows(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def differences(there: str, measured: str, path: Path) -> list[str]:
-    """Return the lines of a unified diff of two pages, which ignores their lines of versions; empty if the pages agree."""
+    """Return a unified diff of two pages as lines, without the line that names the versions; empty if the pages agree."""
     before, now = ([line for line in text.splitlines() if not line.startswith(VERSIONS)] for text in (there, measured))
     return list(difflib.unified_diff(before, now, str(path), "measured now", lineterm="", n=0))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 WARMED = 10
-"""Before each timed run of a side, one untimed repetition for each 10 timed ones warms up."""
+"""Before each timed run, a side warms up with one untimed repetition for each 10 timed ones."""
 
 Run = Callable[[int], object]
 """A function that repeats something as many times as its argument says."""

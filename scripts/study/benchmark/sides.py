@@ -120,7 +120,7 @@ POOLED = Layout("(c h w) k -> (h w c) k", dict(zip("hwc", article.POOLED_SHAPE, 
 class ArticleSide(EachStep):
     """The tutorial's own loops, which train on one image at a time.
 
-    Their max pooling gives the gradient to every pixel that ties. They are judged by that rule, because this known difference would hide any other.
+    Their max pooling gives the gradient to every pixel that ties. The judge applies the same rule; otherwise this known difference would hide others.
     """
 
     tie_rule = "all"

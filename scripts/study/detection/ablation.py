@@ -1,7 +1,7 @@
 """What each part of the design contributes: which faults are still detected without this part.
 
-If the part is a check, or a kind of inputs with its own checks, the verdicts of the other checks answer that. If it is inside the checks, they are
-run again without it.
+If the part is a check, or a kind of inputs with its own checks, the verdicts of the other checks are enough to know. If the part is inside the
+checks, the checks are run again without it.
 """
 
 from __future__ import annotations

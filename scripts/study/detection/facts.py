@@ -177,7 +177,7 @@ def _short(fault: Facts) -> list[str]:
         why = f"as is known: {fault['missed']}" if fault["missed"] else f"{fault['verdict']}{': ' + fault['found'] if fault['found'] else ''}"
         return [f"{name}: not detected ({why})"]
     if fault["missed"]:
-        return [f"{name}: declared to be missed, and detected: take the declaration away"]
+        return [f"{name}: declared to be missed, but detected: remove the declaration"]
     lines = [] if fault["localised"] else [f"{name}: seen at {fault['place']}, expected at {fault['at']}"]
     if fault["diagnosis"] == "wrong":
         lines.append(f"{name}: said to be {fault['found_cause']!r}, expected {repr(fault['cause']) if fault['cause'] else 'that it is unknown'}")

@@ -40,7 +40,7 @@ def database() -> dict[str, Any]:
         from torch.testing._internal.common_methods_invocations import op_db  # noqa: PLC0415 - it takes seconds and changes settings
     except ImportError as error:
         raise NoDatabaseError(
-            f"PyTorch's test database cannot be imported ({error}): pip install expecttest, beside a torch that has its tests"
+            f"PyTorch's test database cannot be imported ({error}): pip install expecttest, and a torch that includes its tests"
         ) from None
     return {name_of(op): op for op in op_db if op.supports_autograd and torch.float64 in op.dtypes}
 

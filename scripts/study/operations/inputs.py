@@ -46,7 +46,7 @@ class Strength:
 
 
 STRENGTHS = (Strength(20, 1000.0, 1024.0, -62), Strength(8, 64.0, 64.0, -24), Strength(3, 8.0, 8.0, -8))
-"""The strongest first, which is as strong as in :mod:`crosscheck.core.inputs`."""
+"""From the strongest, which is the strength in :mod:`crosscheck.core.inputs`, to the weakest."""
 
 WEAKER = frozenset({"wide", "large", "tiny", "offset"})
 """The families that can be tried weaker."""

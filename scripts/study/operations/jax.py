@@ -117,7 +117,7 @@ SAME_NAMES: Mapping[Any, str] = {
     jsp.special: "digamma erf erfc erfinv i0 special.i0e special.i1 special.i1e special.log_ndtr special.ndtr special.ndtri xlogy",
     jnp.linalg: "linalg.det linalg.inv linalg.slogdet",
 }
-"""For each module of JAX, the operations that it has under the last part of PyTorch's name."""
+"""For each module of JAX, PyTorch's names of its operations; JAX's name is the last part of PyTorch's name."""
 
 JAX: Mapping[str, Callable[..., Any]] = {
     **{name: getattr(module, name.rpartition(".")[2]) for module, names in SAME_NAMES.items() for name in names.split()},
