@@ -25,7 +25,7 @@ Layouts = Mapping[str, LayerLayout]
 
 @singledispatch
 def layout_of(layer: object) -> LayerLayout:
-    """Return the layouts that map the arrays of a scratch layer or loss to those of every framework."""
+    """Return the layouts that translate the arrays of a scratch layer or loss to those of its version in any framework."""
     return LayerLayout()
 
 
@@ -95,7 +95,7 @@ def to_reference(model: scratch.Sequential, optimizer: Optimizer) -> TrainState:
 def to_scratch(position: TrainState, model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts | None = None) -> None:
     """Copy the state of a training into a scratch network of the same architecture and its optimizer, in place.
 
-    ``layouts`` are those of the training's arrays by layer; the default is a reference's layouts.
+    The state's arrays have the given ``layouts``, by layer, or by default a reference's layouts.
     """
     layouts = layouts_of(model.layers) if layouts is None else layouts
     params, buffers = model.params, model.buffers
@@ -112,7 +112,7 @@ def to_scratch(position: TrainState, model: scratch.Sequential, optimizer: Optim
 
 
 def sources_of(model: scratch.Sequential) -> dict[str, tuple[str, ...]]:
-    """Return the layers whose outputs add up to each layer's input, as the harness names them."""
+    """Return, for each layer, the layers whose outputs add up to its input, named as in the harness."""
     return {name: tuple(INPUT if source == composite.INPUT else source for source in sources) for name, (_, sources) in model.graph().items()}
 
 
@@ -129,5 +129,5 @@ def _names(layouts: Layouts, kind: str) -> Iterator[tuple[str, str, Layout]]:
 
 
 def _same(names: Mapping[str, Any]) -> dict[str, Parameter]:
-    """Return the layouts of arrays with the same names and axes on both sides."""
+    """Return the layouts of arrays that have the same names and order of axes in scratch and in the references."""
     return {name: Parameter(name, Layout()) for name in names}

@@ -26,7 +26,7 @@ Network = TypeVar("Network", bound=NetworkReference[Any])
 Entries = Callable[[Any], Any]
 
 PARAM = "param"
-"""The name of the parameter among the quantities that an optimizer changes."""
+"""The name of the parameter itself among an optimizer's quantities; the other quantities are its states."""
 
 
 def no_twin(framework: str, thing: object, file: str) -> TypeError:
@@ -36,16 +36,16 @@ def no_twin(framework: str, thing: object, file: str) -> TypeError:
 
 @dataclass(frozen=True)
 class OptimizerTwin:
-    """A framework's optimizer with a scratch optimizer's settings, or the nearest that there is.
+    """A framework's optimizer with a scratch optimizer's settings, or the closest one that the framework has.
 
     Attributes
     ----------
     states : mapping of str to str
         The framework's name of each of scratch's states.
     factors : mapping of str to float
-        By what to multiply a state of the framework to get scratch's, if they are not equal.
+        For each state that the framework scales differently, the factor that turns the framework's value into scratch's.
     differs : mapping of str to str
-        The quantities that the framework computes by another formula, which may include ``"param"``, and the difference in words.
+        For each quantity that the framework computes by another formula (a state, or ``"param"``), the difference in words.
     """
 
     oracle: OptimizerOracle
@@ -64,7 +64,7 @@ class Framework(Generic[Twin, Network]):
     optimizer_entry : callable
         Returns the :class:`OptimizerTwin` for an optimizer's settings.
     kind : type of NetworkReference
-        The class of networks.
+        The class of the framework's networks.
     """
 
     def __init__(self, entry: Entries, optimizer_entry: Entries, kind: type[Network]) -> None:
@@ -107,7 +107,7 @@ class Framework(Generic[Twin, Network]):
         return self.kind(twins, self.twin(loss), settings, frozen, sources or {}, device, tf32)
 
     def from_scratch(self, model: scratch.Sequential, optimizer: Optimizer, dtype: npt.DTypeLike | None = None) -> Training:
-        """Return the same network with the same weights, running statistics, optimizer settings and optimizer state."""
+        """Return the framework's version of a scratch network, with its weights, running statistics, optimizer settings and optimizer state."""
         settings, frozen, sources = copying.settings_of(optimizer), frozenset(model.frozen), copying.sources_of(model)
         network = self.network(model.layers, scratch.SoftmaxCrossEntropy(), settings, frozen, sources)
         training = network.training(next(iter(model.params.values())).dtype if dtype is None else dtype)

@@ -29,7 +29,7 @@ def entry(layer: object) -> Function:
 
 @singledispatch
 def optimizer_entry(settings: object) -> OptimizerTwin:
-    """Return optax's version of an optimizer with these settings, with PyTorch's meaning of each."""
+    """Return optax's version of an optimizer with these settings, chained so that each setting has PyTorch's meaning."""
     raise no_twin("optax", settings, "reference/jax.py")
 
 
@@ -87,7 +87,7 @@ def _(layer: scratch.AvgPool2d) -> Function:
 
 @entry.register
 def _(layer: scratch.LeakyReLU) -> Function:
-    # Its derivative at 0 is the slope, as in PyTorch; that of jax.nn.leaky_relu is 1.
+    # The derivative at 0 is the slope, as in PyTorch; jax.nn.leaky_relu has 1.
     slope = layer.negative_slope
     return lambda x: jnp.where(x > 0, x, slope * x)
 
@@ -165,7 +165,7 @@ def _(s: AdamSettings) -> OptimizerTwin:
 
 
 def _decay(weight_decay: float) -> list[Any]:
-    """Return the transformations that add the decay to the gradient; none for 0."""
+    """Return a list with the transformation that adds the weight decay; empty without decay."""
     return [optax.add_decayed_weights(weight_decay)] if weight_decay else []
 
 

@@ -30,9 +30,9 @@ def entry(layer: object) -> Any:
 
 @singledispatch
 def optimizer_entry(settings: object) -> OptimizerTwin:
-    """Return Keras's version of an optimizer with these settings, or the nearest that there is, with the differences.
+    """Return Keras's version of an optimizer with these settings, or the closest one that it has, and what differs.
 
-    Keras's momentum holds steps, PyTorch's gradients; Keras's weight decay is decoupled, and its epsilons are elsewhere in the formulas.
+    Keras's momentum holds steps, PyTorch's holds gradients; Keras's weight decay is decoupled, and its epsilons are elsewhere in the formulas.
     """
     raise no_twin("Keras", settings, "reference/keras.py")
 
@@ -43,7 +43,7 @@ twin, network, optimizer_twin = FRAMEWORK.twin, FRAMEWORK.network, FRAMEWORK.opt
 _FIRST = "channels_first"
 
 _KERNEL = (2, 3, 1, 0)
-"""For each axis of Keras's kernel of a convolution, the axis of PyTorch's weight."""
+"""For each axis of Keras's convolution kernel, the same axis of PyTorch's weight."""
 
 _UNDRAWN = {"kernel_initializer": "zeros"}
 """Weights are copied from the scratch layer: drawing others would compile a program for each shape, which takes longer than the comparison."""
@@ -110,7 +110,7 @@ def _(layer: scratch.AvgPool2d) -> Function:
 
 @entry.register
 def _(layer: scratch.LeakyReLU) -> Function:
-    # Its derivative at 0 is the slope, as in PyTorch; that of keras.layers.LeakyReLU is 1.
+    # The derivative at 0 is the slope, as in PyTorch; keras.layers.LeakyReLU has 1.
     slope = layer.negative_slope
     return lambda x: keras.ops.where(x > 0, x, slope * x)
 

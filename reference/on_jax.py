@@ -71,7 +71,7 @@ def _in_evaluation(layer: scratch.Layer) -> scratch.Layer:
 
 
 def _windows_of(layer: Any) -> dict[str, tuple[int, int]]:
-    """Return the settings of a layer's windows, or none if the fault models for windows do not cover them."""
+    """Return kernel, stride and padding of a layer's windows; empty if the fault models for windows do not cover them."""
     if not hasattr(layer, "kernel_size") or layer.padding == "same" or getattr(layer, "dilation", (1, 1)) != (1, 1):
         return {}
     return {"kernel": layer.kernel_size, "stride": layer.stride, "padding": layer.padding}

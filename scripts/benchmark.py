@@ -85,7 +85,7 @@ def _some_of(known: Mapping[str, object]) -> Callable[[str], list[str]]:
 
 
 def choice_of(options: argparse.Namespace) -> Choice:
-    """Return what the options ask for; a UsageError or DataError says what cannot be measured."""
+    """Return the choice that the options make; a UsageError or DataError says what cannot be measured."""
     if options.sides is not None and "scratch" not in options.sides:
         raise UsageError("--sides: scratch is what the others are compared with; name it as well")
     if options.threads is not None and options.threads > available():
@@ -129,7 +129,7 @@ def measure(options: argparse.Namespace, given: Sequence[str]) -> int:
     choice, busy = choice_of(options), load()
     run_facts = {"choice": {**vars(choice), "folder": str(choice.folder)}, "versions": versions(), "code": fingerprint()}
     state, tasks = opened(options.state, options.resume, run_facts), planned(choice)
-    # Each task in a fresh process: what it measures must not depend on what ran before.
+    # Each task gets a new process, because its figures must not depend on what ran before.
     results = command.carry_out(run, tasks, state, setting=setting, fresh=True)
     from study.benchmark.pages import render, show  # noqa: PLC0415 - matplotlib is imported once there is something to draw
 
@@ -139,7 +139,7 @@ def measure(options: argparse.Namespace, given: Sequence[str]) -> int:
 
 
 def _command(given: Sequence[str], options: argparse.Namespace) -> str:
-    """Return the command that measures the same on another machine, which has no folder of images yet."""
+    """Return a command that repeats the measurement on another machine, which does not have the images yet."""
     kept = without(given, *command.WAYS, "--data-dir", "--download")
     elsewhere = ["--download"] if options.full else []
     return shlex.join(["python", "scripts/benchmark.py", *kept, *elsewhere])

@@ -2,22 +2,22 @@
 
 The tutorial builds its network by hand and then repeats it in Keras on all of MNIST: 8 filters of 3x3 with bias, max pooling 2x2, one dense layer
 with softmax, plain gradient descent of rate 0.005, one image a step, 3 epochs. It reports 97.4 % of the test images right (Victor Zhou, "CNNs, Part
-2: Training a Convolutional Neural Network"); that figure is quoted beside the results and checked by nothing.
+2: Training a Convolutional Neural Network"); that figure is printed with the results, but not checked.
 
-Keras draws the initial weights, scratch gets a copy of them, and both see the same images in the same order. The run answers two questions. Each has
-half of the probability of a false alarm, which is one in a million for every run of this project, shared among all comparisons of the run:
+Keras draws the initial weights, scratch gets a copy of them, and both see the same images in the same order. The run answers two questions. The
+probability of a false alarm, one in a million for every run of this project, is shared equally between them, and among all their comparisons:
 
 1. Are both the same function? Before the first step and after the last one, the weights of Keras are copied to scratch in float64, and the
    probabilities that both give to the test images are compared. Rounding explains a difference up to a bound that follows from the weights and the
    images. This finds a wrong flatten order or a wrong scaling of the images.
 2. Have both learned equally well? If neither is better, an image that only one of them classifies right is equally likely to be on either side. So
-   the probability p of an uneven split is that of throws of a fair coin (McNemar's exact test). Both agree unless p is below the share of false
-   alarms.
+   the probability p of a split as uneven as this is that of throws of a fair coin (McNemar's exact test). Both agree unless p is below the test's
+   share of the probability of a false alarm.
 
-The test does not notice two networks that are wrong on different, equally many images; the number of predictions that differ, printed beside it, is
-stricter. Nor does it notice a wrong gradient that costs no accuracy: compare_training.py judges every step, this command the end of Keras' own loop.
+The test does not notice two networks that are wrong on different, equally many images; the number of differing predictions, which is printed as well,
+shows this. Nor does it notice a wrong gradient that costs no accuracy: this command judges the end of Keras' own loop, compare_training.py each step.
 
-Trainings that round differently drift apart. Scratch in float64 beside scratch in float32 shows how far. Keras drifts for a second reason: its loss
+Trainings that round differently drift apart. How far is seen from scratch in float64 and in float32. Keras drifts for a second reason: its loss
 clips probabilities at 1e-7 from 0 and 1, and beyond that its gradient is 0, while scratch differentiates the loss of logits. The steps at which that
 happens are counted; with --from-logits Keras' loss takes logits as well, and clips nothing.
 """
@@ -68,14 +68,14 @@ def parser() -> argparse.ArgumentParser:
         type=_seeds,
         default=[0],
         metavar="N[,N...]",
-        help="of Keras' initial weights and the order of images; one run each (default: 0)",
+        help="seeds of Keras' initial weights and the order of images; one run each (default: 0)",
     )
     run.add_argument(
         "--dtype",
         type=_dtypes,
         default=list(DTYPES),
         metavar="NAME[,NAME]",
-        help="precision of scratch beside Keras in float32; one training each (default: float32,float64)",
+        help="precision of scratch, which is compared with Keras in float32; one training each (default: float32,float64)",
     )
     run.add_argument("--from-logits", action="store_true", help="let Keras' loss take logits instead of probabilities, as scratch's loss does")
     add_images(result)

@@ -1,4 +1,4 @@
-"""Train a network by hand-written backpropagation beside reference frameworks on MNIST, and check every step.
+"""Train a network on MNIST by hand-written backpropagation and by reference frameworks, and check every step.
 
 All sides start from the same weights and see the same images in the same order. Every checked step is judged layer by layer; the free runs are
 compared as well.
@@ -57,10 +57,10 @@ def parser() -> argparse.ArgumentParser:
         prog="compare_training.py",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        epilog="Exit status: 0 the two sides agree, 1 they differ, 2 they could not be checked. Examples: "
+        epilog="Exit status: 0 subject and references agree, 1 they differ, 2 they could not be compared. Examples: "
         "'compare_training.py' repeats the tutorial's experiment; 'compare_training.py --subject article' finds the fault in its max pooling; "
         "'compare_training.py --dtype float32 --batch-size 32 --steps 100' is a short check in single precision; "
-        "'compare_training.py --epochs 60 --checkpoint run.safetensors --resume' may be killed and started again as often as it takes.",
+        "'compare_training.py --epochs 60 --checkpoint run.safetensors --resume' can be killed and started again any number of times.",
     )
     what = result.add_argument_group("what is compared")
     what.add_argument(
@@ -73,22 +73,22 @@ def parser() -> argparse.ArgumentParser:
         type=_references,
         default=["torch"],
         metavar="NAME[,NAME...]",
-        help=f"the frameworks beside the subject, of {', '.join(REFERENCES)}; of several each judges the subject and the others "
-        "(a jury); the first is the one that reports show beside the subject",
+        help=f"the frameworks to compare the subject with, some of {', '.join(REFERENCES)}; if there are several, each judges the subject and the "
+        "others (a jury), and reports show the first",
     )
-    what.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision of the subject and of the reference beside it")
+    what.add_argument("--dtype", choices=("float64", "float32"), default="float64", help="precision of the subject and of its reference")
     what.add_argument("--freeze", action="append", default=[], metavar="LAYER", help="do not train this layer; may be given several times")
     what.add_argument(
-        "--device", type=device, default="cpu", help="where the references compute: cpu, cuda or cuda:N; the same seed, the same bits, on cpu alone"
+        "--device", type=device, default="cpu", help="where the references compute: cpu, cuda or cuda:N; the same seed repeats all bits only on cpu"
     )
-    what.add_argument("--tf32", action="store_true", help="let references in float32 multiply in TF32 on cuda, which rounding does not explain")
+    what.add_argument("--tf32", action="store_true", help="let float32 references multiply in TF32 on cuda; rounding does not explain its errors")
     run = result.add_argument_group("the training run")
-    run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; as is usual for the network if left out")
+    run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; the network's usual number if left out")
     run.add_argument("--steps", type=at_least(1), default=None, help="stop after this many steps, regardless of --epochs")
-    run.add_argument("--batch-size", type=at_least(1), default=None, help="images a step; the last batch of an epoch may be smaller; as is usual")
-    run.add_argument("--lr", type=rate, default=None, help="learning rate; as is usual for the network if left out")
-    run.add_argument("--momentum", type=rate, default=None, help="momentum of gradient descent; as is usual")
-    run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and perturbations; the same seed gives the same result")
+    run.add_argument("--batch-size", type=at_least(1), default=None, help="images a step (an epoch's last may have fewer); usual if left out")
+    run.add_argument("--lr", type=rate, default=None, help="learning rate; the network's usual rate if left out")
+    run.add_argument("--momentum", type=rate, default=None, help="momentum of gradient descent; the network's usual one if left out")
+    run.add_argument("--seed", type=at_least(0), default=0, help="seed of weights, image order and perturbations; the same seed repeats the result")
     add_schedule(run)
     add_augment(run)
     checks = result.add_argument_group("the checks")
@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         type=even,
         default=8,
         metavar="RUNS",
-        help="references with perturbed rounding, the yardstick of the free run; even, 0 for none",
+        help="number of references with perturbed rounding, whose spread judges the free run; even, 0 for none",
     )
     add_checkpoint(result)
     add_images(result)
@@ -134,7 +134,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
     expect_kept(options)
     expect_representable(options.lr, options.dtype)
     expect_tf32(options.tf32, options.device, options.dtype)
-    # A wrong option or a missing file has been answered by now; importing a framework takes seconds.
+    # Frameworks take seconds to import: by now, wrong options and missing files have been reported.
     with console.status(f"importing {', '.join(options.reference)}"):
         from training.comparison_checkpoint import Keeper
         from training.run import Plan, compared, environment, limit_threads, test, train
@@ -191,7 +191,7 @@ def compare(options: argparse.Namespace, arguments: Sequence[str], console: Cons
 
 
 def subject_of(options: argparse.Namespace) -> str:
-    """Return what reports call the subject."""
+    """Return the name of the subject in reports."""
     return str(options.subject) if options.network == "tutorial" else f"{options.network} of {options.subject}"
 
 
@@ -207,14 +207,14 @@ def asked_for(options: argparse.Namespace, rng: np.random.Generator) -> Twins:
 
 
 def announce(options: argparse.Namespace, steps: int, reference: str, console: Console) -> None:
-    """Print what is compared, and what the lines mean."""
+    """Print what is compared, and how to read the lines that follow."""
     console.print(f"{subject_of(options)} against {reference}, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
     console.print(f"{steps:,} steps of {options.batch_size} of {options.train_size:,} images; each line: subject / reference,", markup=False)
     console.print("and the largest error of any layer so far as a fraction of its tolerance", markup=False)
 
 
 def identity(facts: RunFacts, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what makes the run what it is: wherever its files lie, whatever its length was called, and whichever kernels compute it."""
+    """Return everything by which a run is recognised: all that affects its results, but not paths, kernels, or how its length was given."""
     left_out = {"out", "data_dir", "download", "epochs", "steps", "kernels"}
     settings = {name: value for name, value in facts.settings.items() if name not in left_out}
     return {**settings, "steps": facts.steps_asked, "data_sha256": facts.environment["data_sha256"], **facts.environment["versions"]}

@@ -47,13 +47,13 @@ QUANTITIES = 3_000_000
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of a command line."""
     parser = command.parser("detection.py", __doc__)
-    parser.add_argument("--faults", default="", metavar="PATTERN", help="only faults with such a name; * and ? stand for any letters")
+    parser.add_argument("--faults", default="", metavar="PATTERN", help="only faults whose names match; * and ? stand for any letters")
     parser.add_argument(
         "--operations",
         nargs="?",
         const="*",
         metavar="PATTERN",
-        help="study PyTorch's test database instead of the catalogue (needs expecttest); with a pattern only such operations",
+        help="study PyTorch's test database instead of the catalogue (needs expecttest); with a pattern, only operations whose names match",
     )
     parser.add_argument(
         "--quick", action="store_true", help="no ablation, other rules on normal inputs only, less right code; ten operations of the database: for CI"
@@ -64,7 +64,7 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help=f"compare at least N quantities of right implementations (default {QUANTITIES:,}; with --quick each implementation once)",
     )
-    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of every random number (default 0)")
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="seed of all random numbers (default 0)")
     parser.add_argument("--limit", type=at_least(1), default=900, metavar="SECONDS", help="give up a task after that time (default 900)")
     parser.add_argument("--readme", type=Path, metavar="FILE", help="measure nothing: put the figures in this JSON file into README.md and docs/")
     command.add_jobs(parser)

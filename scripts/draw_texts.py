@@ -3,7 +3,7 @@
 Examples::
 
     python scripts/draw_texts.py --seed 1              fifty texts of this checkout
-    python scripts/draw_texts.py --seed 1 --root ../x  of another one
+    python scripts/draw_texts.py --seed 1 --root ../x  of another checkout
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Draw and print; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").replace("::\n", ":\n"), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=50, help="how many texts (default 50)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random choice (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random choice (default 0)")
     parser.add_argument("--root", type=Path, default=ROOT, metavar="FOLDER", help="the checkout to draw from (default: this one)")
     options = parser.parse_args(arguments)
     paths = sorted(path for folder in FOLDERS for path in (options.root / folder).rglob("*.py"))

@@ -1,7 +1,7 @@
 """Find tolerances that are set by hand: every comparison here takes its tolerance from rounding theory, or is exact.
 
-It reports the functions whose defaults are such tolerances (``allclose`` and the like), their options wherever they are given, and numbers given to
-names that mean a tolerance. Only one module may have them, which implements the rules of other tools in order to measure what they miss.
+It reports functions with default tolerances (``allclose`` and the like), options that set a tolerance, and numbers assigned to names that mean a
+tolerance. Only one module may have them: it implements the rules of other tools, to measure what these rules miss.
 
 Exit status: 0 nothing was found, 1 something was. Example::
 
@@ -20,7 +20,7 @@ from source.tolerances import findings
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("crosscheck", "examples", "scratch", "reference", "scripts", "tests")
 RIVALS = ROOT / "scripts" / "study" / "detection" / "rivals.py"
-"""The rules of other tools, whose tolerances are what they are."""
+"""The module with the rules of other tools, which have tolerances that their authors chose."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

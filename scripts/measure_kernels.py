@@ -1,8 +1,8 @@
-"""Measure the layers of scratch and whole training steps: plain kernels over fast ones or, with --beside, fast ones over those of another checkout.
+"""Measure how fast scratch's layers and training steps are: plain kernels over fast ones or, with --beside, fast ones over another checkout's.
 
-Each side has a process of its own. They take turns; a ratio is the median of those of all rounds, with an interval that holds the true median with
-a probability of 95 %. Times are those that the processor spent, in all threads, which other programs disturb less than those by the clock: of a
-layer's forward and backward pass, or a network's training step, in float32.
+Each side runs in its own process, and the sides take turns. A ratio is the median of the ratios of all rounds, with a 95 % confidence interval. What
+is timed is a layer's forward and backward pass, or a network's training step, in float32. The time is CPU time of all threads, which other programs
+disturb less than wall-clock time.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ LAYERS: dict[str, tuple[str, tuple[Any, ...], dict[str, Any], tuple[int, ...]]] 
     "Dropout(0.25)": ("Dropout", (0.25,), {}, (128, 64, 12, 12)),
     "BatchNorm2d(16)": ("BatchNorm2d", (16,), {}, (128, 16, 28, 28)),
 }
-"""Class, arguments and options of each layer, and the shape of its input."""
+"""For each layer, its class, its arguments, its options, and the shape of its input."""
 STEPS = {"tutorial": 1, "keras-mnist-cnn": 128, "lenet5": 32, "resnet-50-layers": 16}
-"""Networks, and images a step."""
+"""For each network, the images in a step."""
 CONFIDENCE = 0.95
 LEAST_ROUNDS = 6
-"""From which on the least and the greatest ratio hold the true median with that probability."""
+"""With fewer rounds, even the smallest and the largest ratio enclose the true median with a smaller probability."""
 
 
 def layer_run(name: str, kernels: str) -> Callable[[], object]:
-    """Return what does a layer's forward and backward pass once."""
+    """Return a function that runs a layer's forward and backward pass once."""
     kind, sizes, options, shape = LAYERS[name]
     package, found = importlib.import_module("scratch"), None
     if kernels == "fast":
-        with contextlib.suppress(ImportError):  # a checkout in which there is one version
+        with contextlib.suppress(ImportError):  # an old checkout has only plain kernels
             found = getattr(importlib.import_module("scratch.fast"), kind, None)
     rng = np.random.default_rng(0)
     options = options | ({"rng": rng} if kind in ("Conv2d", "Linear", "Dropout") else {})
@@ -66,8 +66,8 @@ def layer_run(name: str, kernels: str) -> Callable[[], object]:
 
 
 def step_run(name: str, kernels: str) -> Callable[[], object]:
-    """Return what does a training step of a network once."""
-    import scratch  # noqa: PLC0415 - that of the checkout which is measured
+    """Return a function that does one training step of a network."""
+    import scratch  # noqa: PLC0415 - from the measured checkout
     from scratch.networks import NETWORKS  # noqa: PLC0415
 
     recipe: Any = NETWORKS[name]
@@ -86,7 +86,7 @@ def step_run(name: str, kernels: str) -> Callable[[], object]:
 
 
 def answer(name: str, kernels: str, seconds: float) -> None:
-    """Time a layer or a step for every line of standard input, and print the seconds that it takes once."""
+    """For every line of standard input, time a layer or a step and print the seconds of one run."""
     run = layer_run(name, kernels) if name in LAYERS else step_run(name, kernels)
     run()
     started = time.process_time()
@@ -103,7 +103,7 @@ def answer(name: str, kernels: str, seconds: float) -> None:
 
 @contextlib.contextmanager
 def timer(name: str, kernels: str, checkout: Path, options: argparse.Namespace) -> Iterator[Callable[[], float]]:
-    """Give a function that lets a process of its own time a layer or a step of a checkout."""
+    """Yield a function that times a layer or a step of a checkout in a separate process."""
     environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": str(options.threads)}
     command = [sys.executable, __file__, "--one", name, kernels, "--seconds", str(options.seconds)]
     with subprocess.Popen(command, env=environment, cwd=checkout, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
@@ -121,9 +121,9 @@ def timer(name: str, kernels: str, checkout: Path, options: argparse.Namespace) 
 
 
 def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
-    """Return the median and an interval that holds the true one with a probability of 95 %: order statistics, by the binomial distribution."""
+    """Return the median and a 95 % confidence interval of the true median: two order statistics, chosen by the binomial distribution."""
     ordered, count = sorted(ratios), len(ratios)
-    # That fewer than k + 1 of the ratios lie below the true median has the probability of so few heads among as many coins.
+    # At most k ratios are below the true median with the probability of at most k heads in ``count`` throws of a coin.
     tails = itertools.accumulate(math.comb(count, k) / 2**count for k in range(count // 2))
     left = sum(tail <= (1 - CONFIDENCE) / 2 for tail in tails) - 1
     return statistics.median(ordered), ordered[left], ordered[count - 1 - left]
@@ -150,11 +150,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15, help="how often each side takes its turn (default 15)")
-    parser.add_argument("--seconds", type=float, default=0.1, help="how long a turn takes, at least once what is measured (default 0.1)")
+    parser.add_argument("--seconds", type=float, default=0.1, help="how long a turn takes; at least one run is timed (default 0.1)")
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another checkout, measured in turns with this one")
-    parser.add_argument("--only", metavar="TEXT", default="", help="only what has this in its name")
-    parser.add_argument("--threads", type=int, default=1, help="of each process (default 1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON, too")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only layers and networks whose names contain this")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each process (default 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.one:
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rounds < LEAST_ROUNDS:
         parser.error(f"--rounds {options.rounds}: an interval takes at least {LEAST_ROUNDS}")
     if options.beside and not (options.beside / "scratch").is_dir():
-        parser.error(f"--beside {options.beside}: no checkout, it has no folder scratch")
+        parser.error(f"--beside {options.beside}: not a checkout, it has no folder scratch")
     console, rows = Console(width=120), []
     with console.status("starting") as status:
         for name in [name for name in (*LAYERS, *STEPS) if options.only in name]:

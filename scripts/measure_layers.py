@@ -1,8 +1,8 @@
-"""Measure the seconds that it takes to check one layer, right and wrong, beside PyTorch; with --beside, in another checkout as well.
+"""Measure the seconds that it takes to check one layer of PyTorch, right and wrong; with --beside, in another checkout as well.
 
 Each layer is PyTorch's own, called with NumPy arrays, so that it costs next to nothing itself. A wrong one has a gradient that is 1 % too large; the
-search for its cause and the smallest case are left out. Each figure is the median of several runs, each in its own process; the first check in a
-process, of another pair, does not count. Examples::
+search for its cause and the smallest case are left out. Each figure is the median of several runs, each in its own process; a process first
+checks another pair, which does not count. Examples::
 
     python scripts/measure_layers.py --only Linear
     python scripts/measure_layers.py --beside ../main --json layers.json
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=3, help="how often each layer is checked (default 3)")
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another checkout, measured in turns with this one")
     parser.add_argument("--only", metavar="TEXT", default="", help="only the layers whose names contain this")
-    parser.add_argument("--threads", type=int, default=1, help="of each process (default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each process (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     options = parser.parse_args(arguments)
     if options.beside and not (options.beside / "crosscheck").is_dir():

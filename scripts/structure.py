@@ -1,7 +1,7 @@
-"""Show how crosscheck/ is built: its packages, the floors on which they are, circles of imports, and how far a check travels through modules.
+"""Show how crosscheck/ is built: its packages, their floors, circles of imports, and how far a check travels through modules.
 
-A package is one floor above the highest that it imports; imports for types and imports inside functions count. A circle is a set of modules, or of
-packages, each of which reaches the others by imports.
+A package is one floor above the highest package that it imports; imports for types and imports inside functions count. A circle is a set of modules,
+or of packages, each of which reaches the others by imports.
 
 Exit status: 0 no circle, and not more floors than pyproject.toml names; 1 otherwise. Examples::
 

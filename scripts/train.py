@@ -58,15 +58,15 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 trained to the end, 1 the training diverged, 2 it could not be done or was interrupted. Examples: "
         "'train.py' trains the tutorial's network on the 1,000 images that ship; "
         "'train.py --download --epochs 10 --weights-out weights.safetensors' trains it on all 60,000 and keeps the weights; "
-        "'train.py --download --epochs 100 --checkpoint run.safetensors --resume' may be killed and started again as often as it takes.",
+        "'train.py --download --epochs 100 --checkpoint run.safetensors --resume' can be killed and started again any number of times.",
     )
     result.add_argument("--network", choices=sorted(NETWORKS), default="tutorial", help="which network, with the optimizer that is usual for it")
     add_kernels(result)
     run = result.add_argument_group("the training run")
-    run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; as is usual for the network if left out")
-    run.add_argument("--batch-size", type=at_least(1), default=None, help="images a step; the last batch of an epoch may be smaller; as is usual")
-    run.add_argument("--lr", type=rate, default=None, help="learning rate; as is usual for the network if left out")
-    run.add_argument("--seed", type=at_least(0), default=0, help="of weights, order of images and masks; the same seed gives the same weights")
+    run.add_argument("--epochs", type=at_least(1), default=None, help="passes over the training images; the network's usual number if left out")
+    run.add_argument("--batch-size", type=at_least(1), default=None, help="images a step (an epoch's last may have fewer); usual if left out")
+    run.add_argument("--lr", type=rate, default=None, help="learning rate; the network's usual rate if left out")
+    run.add_argument("--seed", type=at_least(0), default=0, help="seed of weights, image order and masks; the same seed gives the same weights")
     run.add_argument("--dtype", choices=("float64", "float32"), default="float32", help="precision of everything; float32 is faster")
     add_schedule(run)
     add_augment(run)
@@ -107,7 +107,7 @@ def train(options: argparse.Namespace, console: Console) -> int:
     if options.checkpoint is not None and options.checkpoint.exists():
         training.go_on_from(read(options.checkpoint, identity))
         if training.progressed.steps > schedule.steps:
-            raise UsageError(f"--epochs {options.epochs}: {options.checkpoint} has {len(training.progressed.epochs)} behind it; ask for more")
+            raise UsageError(f"--epochs {options.epochs}: {options.checkpoint} has {len(training.progressed.epochs)} already; give a larger number")
         console.print(f"going on after step {training.progressed.steps:,} of {options.checkpoint}", markup=False)
     count = sum(value.size for value in model.params.values())
     console.print(f"{options.network}, {count:,} parameters, {options.dtype}, lr {options.lr:g}, seed {options.seed}", markup=False)
@@ -139,7 +139,7 @@ def _expect_writable(options: argparse.Namespace) -> None:
 
 
 def _identity(options: argparse.Namespace, digits: Digits) -> dict[str, Any]:
-    """Return what makes the run what it is. The number of epochs is not part of it, unless the learning rate depends on it."""
+    """Return everything by which a run is recognised: all that affects its steps. Epochs count only if the learning rate depends on them."""
     weights = None if options.weights is None else hashlib.sha256(options.weights.read_bytes()).hexdigest()
     names = ("network", "batch_size", "lr", "seed", "dtype", "augment", "schedule")
     return {

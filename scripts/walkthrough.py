@@ -35,7 +35,7 @@ SECTIONS = ("Parameters", "Returns", "Raises", "References", "Attributes", "Yiel
 
 
 def markdown(docstring: str) -> str:
-    """Return a numpydoc text without its sections, its formulas as Markdown has them."""
+    """Return a numpydoc text as Markdown, without its sections."""
     text = re.split(rf"^(?:{'|'.join(SECTIONS)})\n-+$", inspect.cleandoc(docstring), flags=re.MULTILINE)[0].strip()
     text = text.replace("``", "`")
     text = re.sub(r"^\.\. math:: (.+(?:\n +.+)*)\n*", lambda found: f"$$ {' '.join(found[1].split())} $$\n\n", text, flags=re.MULTILINE)
@@ -55,7 +55,7 @@ def code(method: Callable[..., Any]) -> str:
 
 
 def layer(kind: type, *methods: str) -> str:
-    """Return what a layer computes and its derivative, each beside its code."""
+    """Return a layer's documentation, followed by the text and the code of each method."""
     parts = [markdown(inspect.getdoc(kind) or "")]
     for name in methods:
         method = getattr(kind, name)
@@ -147,13 +147,13 @@ def forward(model: scratch.Sequential, x: Array) -> dict[str, Array]:
 
 
 def table(model: scratch.Sequential, shapes: dict[str, str]) -> str:
-    """Return a row for each layer: its class, the shape of its output and how many parameters it has."""
+    """Return a row for each layer: its class, the shape of its output and the number of its parameters."""
     params = {name: sum(value.size for value in part.params.values()) for name, part in model.parts.items()}
     return "\n".join(f"| `{name}`: {type(part).__name__} | {shapes[name]} | {params[name]:,} |" for name, part in model.parts.items())
 
 
 def ties(x: Array, grad_output: Array) -> tuple[int, float, float]:
-    """Return how many windows of 2x2 have several largest pixels, and the sums of absolute gradients by the tutorial's rule and by the right one."""
+    """Return the number of 2x2 windows with several largest pixels, and the sums of absolute gradients by the tutorial's and first-winner rules."""
     sums = []
     for rule in ("all", "first"):
         pool = scratch.MaxPool2d(2, ties=rule)

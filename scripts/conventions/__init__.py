@@ -1,1 +1,1 @@
-"""What PyTorch, JAX, Keras and scratch answer to each convention, for ``scripts/measure_conventions.py``."""
+"""The conventions that PyTorch, JAX, Keras and scratch follow, as measured by ``scripts/measure_conventions.py``."""

@@ -1,8 +1,7 @@
-"""What is measured for each convention, and which measurement means which answer.
+"""For each convention: what is measured, the possible answers, and the measurement that each answer would give.
 
-A probe runs a framework on a tiny input and returns numbers, or the name of the error that was raised; an answer is the measurement that it would
-give. Numbers are equal if they are shown equal, in four digits: a page that shows two numbers alike must not call them different. Random weights are
-recognised by their moments. A measurement that fits no answer is unknown.
+A probe runs a framework on a tiny input and returns numbers, or the name of the error that was raised. Numbers are equal if their first four digits
+are, because the page shows no more. Random weights are recognised by their moments. If a measurement fits no answer, the answer is "unknown".
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ import numpy.typing as npt
 
 UNKNOWN = "unknown"
 STANDARD_ERRORS = 5
-"""How many standard errors a moment of a sample may be off: one right sample in two million is further off."""
+"""How many standard errors a moment of a sample may be off; only one correct sample in two million is further off."""
 
 
 @dataclass(frozen=True)
 class Moments:
     """The moments of random numbers with mean 0."""
 
-    # deviation, error: root mean square of the sample, and how far it may be from that of the distribution: five standard errors
+    # deviation, error: the sample's root mean square, and how far it may be from the distribution's: five standard errors
     deviation: float
     error: float
     largest: float  # the largest absolute value
 
     @property
     def shape(self) -> str:
-        """The kind of distribution, from its largest value in standard deviations: 1.73 uniform, 2.27 normal cut off at 2 sigma, else unbounded.
+        """The kind of distribution, judged by the largest value in standard deviations: 1.73 if uniform, 2.27 if normal and cut off at 2 sigma.
 
-        One limit is half way between the first two; a normal sample of at least 200 numbers hardly ever stays below the other one.
+        The limit of 2.0 is half way between the two. A normal sample of at least 200 numbers hardly ever stays below the limit of 2.5.
         """
         if not self.deviation:
             return "constant"
@@ -42,7 +41,7 @@ class Moments:
 
 
 def moments(sample: npt.NDArray[Any]) -> Moments:
-    """Return the moments of a sample; the standard error of a mean square is the root of its own variance over the sample's size."""
+    """Return the moments of a sample. The standard error of its mean square is the squares' standard deviation over the root of the sample size."""
     squares = np.asarray(sample, dtype=np.float64).ravel() ** 2
     deviation = math.sqrt(squares.mean())
     error = STANDARD_ERRORS * float(squares.std()) / math.sqrt(squares.size) / (2 * deviation) if deviation else 0.0
@@ -61,15 +60,15 @@ Measured: TypeAlias = "tuple[float, ...] | str | Moments"
 """What a probe returns: numbers, a word (a setting, the name of an error), or the moments of a sample."""
 Probe: TypeAlias = Callable[[], Measured]
 Probes: TypeAlias = Mapping[str, Mapping[str, Probe]]
-"""The probes of a framework: by convention, then by the code that is called."""
+"""The probes of a framework: by convention, then by the code that they call."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A convention as a measurement."""
+    """How a convention is measured, and its possible answers."""
 
-    measured: str  # what the numbers of the probe are
-    answers: Mapping[str, Measured | Distribution]  # the measurement of each answer, by the answer's name
+    measured: str  # what the probe measures, in words
+    answers: Mapping[str, Measured | Distribution]  # for each answer, by its name, the measurement that it would give
 
 
 def shown(measured: Measured | Distribution) -> str:
@@ -84,7 +83,7 @@ def shown(measured: Measured | Distribution) -> str:
 
 
 def answer(question: Question, measured: Measured) -> str:
-    """Return the name of the answer that a measurement means, or ``"unknown"``."""
+    """Return the name of the answer that fits a measurement, or ``"unknown"``."""
     return next((name for name, expected in question.answers.items() if _same(expected, measured)), UNKNOWN)
 
 
@@ -97,7 +96,7 @@ def _same(expected: Measured | Distribution, measured: Measured) -> bool:
 
 
 def _numbers(*values: float) -> dict[str, Measured]:
-    """Return answers that are numbers, with the numbers as names."""
+    """Return one answer for each number, which is also its name."""
     return {f"{value:g}": (value,) for value in values}
 
 

@@ -1,4 +1,4 @@
-"""The answers of JAX with stax, its small library of layers, and optax: tiny runs, by convention and by the code that is called."""
+"""The probes of JAX, stax (its small library of layers) and optax, by convention and by the code that they call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _key() -> Any:
 
 
 def gradient(function: Callable[[Any], Any], at: Any) -> Measured:
-    """Return the gradient of a function of one array, whose output is one number."""
+    """Return the gradient of a function that maps one array to one number."""
     return numbers(jax.grad(function)(jnp.asarray(at)))
 
 
@@ -34,7 +34,7 @@ def _max_pool(x: Any) -> Any:
 
 
 def _layer(layer: Any, size: tuple[int, ...], x: Any = None) -> tuple[Any, Any]:
-    """Return the parameters of a stax layer, and its output for an input or for zeros."""
+    """Return the parameters of a stax layer and its output for ``x``, or for zeros without ``x``."""
     start, apply = layer
     _, params = start(_key(), size)
     return params, apply(params, jnp.zeros(size) if x is None else jnp.asarray(x), rng=_key())
@@ -49,7 +49,7 @@ def _cross_entropy(logits: Any, labels: Any) -> Measured:
 
 
 def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = (), **settings: Any) -> tuple[float, ...]:
-    """Return how far each step of an optimizer moves a single number down."""
+    """Return how much each step of an optimizer decreases a single parameter."""
     settings = renamed(settings, {"lr": "learning_rate", "rho": "decay" if kind == "RMSprop" else "rho"})
     if rates:
         settings["learning_rate"] = jnp.asarray(rates).__getitem__
@@ -67,7 +67,7 @@ def _updates(transformation: Any, grads: Sequence[float], start: float = 0.0) ->
 
 
 def _decayed(transformation: Any) -> Measured:
-    """Return what is left of 1 after two steps without a gradient."""
+    """Return the value of a parameter that starts at 1 after two steps with zero gradient."""
     return (1 - sum(_updates(transformation, [0.0, 0.0], start=1.0)),)
 
 

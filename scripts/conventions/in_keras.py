@@ -1,4 +1,4 @@
-"""The answers of Keras 3 on JAX to each convention: tiny runs, by convention and by the code that is called."""
+"""The probes of Keras 3 on JAX, by convention and by the code that they call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from conventions.answers import BIASED_IN, BIASED_OUT, CHANNELS_IN, CHANNELS_OUT
 from conventions.in_jax import gradient
 from conventions.probes import EQUAL, SQUARES, WINDOW, epsilon, numbers, of_optimizers, renamed, shape
 
-# Keras asks for its backend once, while it is imported for the first time.
+# Keras reads its backend setting only once, when it is first imported.
 if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "jax"
 
@@ -36,7 +36,7 @@ def _float32(values: Any) -> Any:
 
 
 def _built(make: Callable[[], Any], size: tuple[int, ...]) -> Any:
-    """Return a layer with weights from the seed: an initialiser draws its own seed when the layer is made, and the weights when it is built."""
+    """Return a built layer with seeded weights. The seed is set before the layer is made, because its initialiser then draws its own seed."""
     keras.utils.set_random_seed(SEED)
     layer = make()
     layer.build(size)
@@ -58,7 +58,7 @@ def _dropout(rate: float, training: bool) -> float:
 
 
 def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = (), **settings: Any) -> tuple[float, ...]:
-    """Return how far each step of an optimizer moves a single number down."""
+    """Return how much each step of an optimizer decreases a single parameter."""
     optimizer = getattr(optimizers, kind)(**renamed(settings, {"lr": "learning_rate", "eps": "epsilon"}))
     weight, moved = keras.Variable([start]), []
     for number, grad in enumerate(grads):
@@ -71,7 +71,7 @@ def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequenc
 
 
 def _adam_epsilon() -> Measured:
-    """Return the epsilon of Adam, which Keras adds to the root of (1 - beta2) g**2."""
+    """Return Adam's epsilon, computed from a first step, in which Keras adds it to the root of (1 - beta2) g**2."""
     grad = math.sqrt(1 - _BETA_2) * 1e-5
     return (grad / _moves("Adam", [1e-5], lr=1.0, beta_2=_BETA_2)[0] - grad,)
 

@@ -1,4 +1,4 @@
-"""The answers of scratch to each convention, and the options by which it follows others: tiny runs, by convention and by the code that is called."""
+"""The probes of scratch, and of its options that follow other conventions, by convention and by the code that they call."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def _rng() -> np.random.Generator:
 
 
 def _gradient(layer: Any, at: Any) -> Measured:
-    """Return the input's gradient for a cotangent of 1; every output here is one number."""
+    """Return the input gradient for an upstream gradient of 1; every layer here outputs one number."""
     return numbers(layer.backward(np.ones_like(layer.forward(np.array(at)))))
 
 
 def _line_convolved(kernel: Sequence[float], line: Sequence[float], stride: int = 1, padding: Any = 0) -> tuple[float, ...]:
-    """Return a line convolved as an image of one row."""
+    """Return the convolution of a line, which is treated as an image of one row."""
     layer = scratch.Conv2d(1, 1, (1, len(kernel)), (1, stride), padding, bias=False, rng=_rng())
     layer.params["weight"][0, 0, 0] = kernel
     return numbers(layer.forward(np.array(line, dtype=np.float64)[None, None, None]))
@@ -52,7 +52,7 @@ def _dropout(p: float, training: bool = True) -> float:
 
 
 def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = (), **settings: Any) -> tuple[float, ...]:
-    """Return how far each step of an optimizer moves a single number down."""
+    """Return how much each step of an optimizer decreases a single parameter."""
     params = {"w": np.array([start])}
     optimizer, moved = getattr(scratch, kind)(params, **renamed(settings, {"rho": "alpha"} if kind == "RMSprop" else {})), []
     for number, grad in enumerate(grads):
@@ -65,7 +65,7 @@ def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequenc
 
 
 def _initialised(name: str) -> tuple[Probe, Probe]:
-    """Return the probes of a linear layer and of a convolution whose weights are drawn by an initialiser."""
+    """Return the probes of the weights that an initialiser draws for a linear layer and for a convolution."""
     init = getattr(scratch.initialisers, name)
     return (
         lambda: moments(scratch.Linear(FAN_IN, FAN_OUT, rng=_rng(), init=init).params["weight"]),

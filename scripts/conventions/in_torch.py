@@ -1,4 +1,4 @@
-"""The answers of PyTorch to each convention: tiny runs, by convention and by the code that is called."""
+"""The probes of PyTorch, by convention and by the code that they call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEED = 0
 
 
 def _gradient(function: Callable[[Any], Any], at: Any) -> Measured:
-    """Return the gradient of a function of one tensor, whose output is one number."""
+    """Return the gradient of a function that maps one tensor to one number."""
     x = torch.tensor(at, requires_grad=True)
     function(x).backward()
     return numbers(x.grad)
@@ -32,7 +32,7 @@ def _numbers(tensor: Any) -> tuple[float, ...]:
 
 
 def _moves(kind: str, grads: Sequence[float], start: float = 0.0, rates: Sequence[float] = (), **settings: Any) -> tuple[float, ...]:
-    """Return how far each step of an optimizer moves a single number down."""
+    """Return how much each step of an optimizer decreases a single parameter."""
     weight = torch.tensor([start], requires_grad=True)
     optimizer = getattr(torch.optim, kind)([weight], **renamed(settings, {"rho": "alpha"} if kind == "RMSprop" else {}))
     moved = []
@@ -52,7 +52,7 @@ def _batch_norm(batch: Sequence[float], **settings: Any) -> tuple[Any, Any]:
 
 def _line_convolved(kernel: Sequence[float], line: Sequence[float], **settings: Any) -> tuple[float, ...]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that an even kernel needs a padded copy for the same size
+        warnings.simplefilter("ignore")  # PyTorch warns that "same" padding copies the input if the kernel is even
         return numbers(F.conv1d(torch.tensor([[line]]), torch.tensor([[kernel]]), **settings))
 
 

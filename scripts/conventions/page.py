@@ -1,4 +1,4 @@
-"""docs/conventions.md: the answer of each framework to each convention, measured by its probes."""
+"""Write docs/conventions.md: each framework's answer to each convention, measured by probes."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from crosscheck.run.cli import UsageError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conventions.md"
 FRAMEWORKS = {"PyTorch": "conventions.in_torch", "JAX": "conventions.in_jax", "Keras": "conventions.in_keras", "scratch": "conventions.in_scratch"}
-"""The module with the probes of each framework; importing it imports the framework."""
+"""For each framework, the module with its probes; importing this module imports the framework."""
 JUDGES = ("PyTorch", "JAX", "Keras")
-"""The frameworks whose disagreement makes a convention; scratch only follows."""
+"""The page lists a convention under "Where they differ" if these frameworks disagree; scratch does not count."""
 VERSIONS = "Measured with "
 _REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer of one call of a framework to a convention."""
+    """The answer that one call of a framework gives to a convention."""
 
     convention: str
     framework: str
     call: str
     measured: Measured
     answer: str
-    error: str = ""  # the message of the framework if it refused
+    error: str = ""  # the first line of the framework's error message, if it raised one
 
 
 def find(convention: str, framework: str, call: str, probe: Probe) -> Finding:
-    """Run a probe and return what it finds; if the framework refuses, that is the kind of its error."""
+    """Run a probe and return its finding; if the framework raises an error, the measurement is the error's type."""
     measured, error = _run(probe)
     return Finding(convention, framework, call, measured, answer(QUESTIONS[convention], measured), error)
 
@@ -115,7 +115,7 @@ def rows(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def differences(there: str, measured: str, path: Path) -> list[str]:
-    """Return the lines of a unified diff of two pages without their versions; empty if the pages agree."""
+    """Return a unified diff of two pages as lines, without the line that names the versions; empty if the pages agree."""
     before, now = ([line for line in text.splitlines() if not line.startswith(VERSIONS)] for text in (there, measured))
     return list(difflib.unified_diff(before, now, str(path), "measured now", lineterm="", n=0))
 

@@ -1,4 +1,4 @@
-"""Probes that all frameworks share: those of optimizers and of an epsilon, and how numbers are read."""
+"""Probes that all frameworks share, of optimizers and of an epsilon, and functions that turn arrays into numbers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from conventions.answers import Measured, Probe, Probes
 
 Moves = Callable[..., tuple[float, ...]]
-"""How far each step of an optimizer moves a single number down: ``moves(kind, grads, start=0.0, rates=(), **settings)``. Kinds and settings have the
-names of PyTorch, except that the decay of RMSprop is ``rho``. ``rates`` are the learning rates of the steps, if they change."""
+"""``moves(kind, grads, start=0.0, rates=(), **settings)`` returns how much each step of an optimizer decreases a single parameter. Kinds and settings
+have PyTorch's names, except that RMSprop's decay is ``rho``. ``rates`` are the learning rates of the steps, if they change."""
 
 WINDOW = ((1.0, 1.0), (1.0, 1.0))
 EQUAL = (1.0, 1.0, 1.0, 1.0)
@@ -35,25 +35,25 @@ def epsilon(normalised: Callable[[Sequence[float]], Any]) -> Measured:
 
 
 def renamed(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return settings by the names that a framework has for them."""
+    """Return settings under a framework's names."""
     return {names.get(name, name): value for name, value in settings.items()}
 
 
 def of_optimizers(moves: Moves, call: Callable[[str], str] = lambda kind: kind, epsilon_inside: bool = False) -> dict[str, Mapping[str, Probe]]:
     """Return the probes of a framework's optimizers.
 
-    ``call`` returns the code that makes an optimizer of a kind, for the page; ``epsilon_inside`` says that RMSprop adds its epsilon inside the root.
+    ``call`` returns the code that makes an optimizer of a kind, for the page. If ``epsilon_inside``, RMSprop adds its epsilon inside the root.
     """
 
     def step(kind: str, grad: float = 1.0, **settings: Any) -> float:
         return moves(kind, [grad], **settings)[0]
 
     def decayed(kind: str, **settings: Any) -> Probe:
-        """Return the probe of what is left of 1 after two steps without a gradient."""
+        """Return a probe that measures a parameter that starts at 1 after two steps with zero gradient."""
         return lambda: (1 - sum(moves(kind, [0.0, 0.0], start=1.0, lr=0.1, weight_decay=0.1, **settings)),)
 
     def rate(kind: str) -> Probe:
-        """Return the probe of a default learning rate."""
+        """Return a probe that measures the default learning rate of a kind of optimizer."""
         return lambda: (step(kind) / step(kind, lr=1.0),)
 
     def rmsprop_epsilon() -> Measured:
@@ -84,5 +84,5 @@ def of_optimizers(moves: Moves, call: Callable[[str], str] = lambda kind: kind, 
 
 
 def dampening(moves: Moves) -> Probes:
-    """Return the probe of the dampening of gradient descent."""
+    """Return the probe that measures how gradient descent with momentum applies dampening."""
     return {"sgd-dampening": {"SGD(..., dampening=0.5)": lambda: moves("SGD", [1, 1], lr=1.0, momentum=0.5, dampening=0.5)}}

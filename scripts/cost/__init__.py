@@ -1,1 +1,1 @@
-"""What it costs to have code checked."""
+"""The cost of checking code: lines, seconds, and the size of small cases."""

@@ -1,4 +1,4 @@
-"""The cost of having the README's first file and the examples checked: lines of adapting code, seconds, size of the small cases."""
+"""Measure the cost of checking the README's first file and the examples: lines of adapting code, seconds, size of the small cases."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def adapting_lines(path: Path) -> int | None:
 
 
 def checked(pairs: Sequence[Declaration]) -> tuple[list[float], list[CheckResult]]:
-    """Return the seconds that each pair took, and all results."""
+    """Run all checks of pairs; return the seconds that each pair took, and all results."""
     seconds, results = [], []
     for pair in pairs:
         started = time.perf_counter()
@@ -53,7 +53,7 @@ def checked(pairs: Sequence[Declaration]) -> tuple[list[float], list[CheckResult
 
 
 def measured(name: str, path: Path, runs: int) -> Row:
-    """Return the medians of a file over several runs; each run makes the pairs again."""
+    """Check a file's pairs several times and return the medians; each run makes the pairs again."""
     totals, slowest, results = [], [], list[CheckResult]()
     pairs: list[Declaration] = []
     for _ in range(runs):
@@ -67,7 +67,7 @@ def measured(name: str, path: Path, runs: int) -> Row:
 
 
 def first_file(folder: Path) -> Path:
-    """Write the first file of pairs in the README into a folder."""
+    """Write the README's first file of pairs into a folder and return its path."""
     section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Your own code")[2]
     found = re.search(r"```python\n(.*?)```", section, flags=re.DOTALL)
     assert found is not None

@@ -1,4 +1,4 @@
-"""The time that it takes to check one layer of PyTorch, right or wrong, in its own process and possibly with the code of another checkout."""
+"""Time the check of one PyTorch layer, right or wrong, in a separate process, optionally with the code of another checkout."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from crosscheck.run.check import run_checks
 
 ROOT = Path(__file__).resolve().parents[2]
 WRONG = 1.01
-"""The factor of the input's gradient in a wrong layer."""
+"""A wrong layer multiplies its input gradient by this."""
 
 
 class SelfAttention(nn.Module):  # type: ignore[misc]
-    """Attention of a sequence to itself: one input, one output."""
+    """Self-attention with one input and one output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class SelfAttention(nn.Module):  # type: ignore[misc]
 
 
 class Outputs(nn.Module):  # type: ignore[misc]
-    """The outputs of an LSTM at all times, without its last state."""
+    """An LSTM that returns its outputs at all times, without its last state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 
 
 class OwnKernels:
-    """A module of PyTorch as a hand-written layer: NumPy arrays in and out, dicts of parameters and gradients."""
+    """A PyTorch module with the interface of a hand-written layer: NumPy arrays in and out, dicts of parameters and gradients."""
 
     def __init__(self, module: nn.Module, factor: float) -> None:
         self.module, self.factor = module, factor
@@ -81,7 +81,7 @@ class OwnKernels:
         return self.y.detach().numpy()
 
     def backward(self, grad: Any) -> Any:
-        """Return the input's gradient, and keep those of the parameters."""
+        """Return the input gradient times the factor, and store the parameters' gradients."""
         cotangent = torch.tensor(np.array(grad, order="C"))
         first, *others = torch.autograd.grad(self.y, [self.x, *self.p.values()], cotangent, retain_graph=True)
         self.grads.update({name: value.numpy() for name, value in zip(self.p, others, strict=True)})
@@ -89,7 +89,7 @@ class OwnKernels:
 
 
 def pair_of(name: str, factor: float) -> Pair:
-    """Return a layer beside itself, with the gradient of its input multiplied by a factor."""
+    """Return a pair of a PyTorch layer and itself, with the input gradient multiplied by a factor."""
     torch.manual_seed(0)
     make, shape = LAYERS[name]
     module = make().double()
@@ -97,7 +97,7 @@ def pair_of(name: str, factor: float) -> Pair:
 
 
 def seconds(name: str, factor: float) -> float:
-    """Return how long it takes to check one layer; a wrong verdict is reported on standard error."""
+    """Return the seconds that it takes to check one layer, and report a wrong verdict on standard error."""
     first = pair_of("Linear(12, 7)", 1.0)
     list(run_checks(first, checks_of(first), Settings(shrink=False)))
     with mock.patch("crosscheck.checks.check.examined", uncaused):
@@ -124,13 +124,13 @@ def measured(name: str, factor: float, checkout: Path, threads: int) -> float:
 
 
 def figures(name: str, runs: int, beside: Path | None, threads: int, reported: Callable[[str], None]) -> dict[str, Any]:
-    """Return the median seconds of checking a layer, how many times as long a wrong one takes, and the seconds of one check of another checkout."""
+    """Return the median seconds of a layer's check, how many times as long it takes if the layer is wrong, and the seconds in another checkout."""
     right, ratios, before = list[float](), list[float](), None
     for run in range(runs):
         reported(f"{name}, run {run + 1} of {runs}")
         right.append(measured(name, 1.0, ROOT, threads))
         ratios.append(measured(name, WRONG, ROOT, threads) / right[-1])
-        if beside and before is None:  # the other one may take minutes
+        if beside and before is None:  # once: the other checkout may take minutes
             before = measured(name, 1.0, beside.resolve(), threads)
     return {"layer": name, "seconds": statistics.median(right), "wrong": statistics.median(ratios), "beside": before}
 

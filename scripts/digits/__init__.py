@@ -1,1 +1,1 @@
-"""MNIST: its files checked, read and fetched, and its images in batches."""
+"""MNIST: download, check and read its files, and yield its images in batches."""

@@ -1,7 +1,7 @@
 """MNIST as input of a network: scaled images in batches, in an order that depends only on the seed and the epoch.
 
-The augmentation of the images of a step depends only on the seed and the step. A resumed run therefore needs no state of a generator to see the same
-images as an uninterrupted one.
+The augmentation of a step's images depends only on the seed and the step. So a resumed run sees the same images as an uninterrupted one, and no state
+of a generator has to be saved.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def scaled(images: npt.NDArray[np.uint8], dtype: npt.DTypeLike) -> Images:
 def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: int = 0, augment: int | None = None) -> Iterator[Batch]:
     """Yield the batches of a run without the first ``done`` steps; each epoch shuffles the images again.
 
-    ``rng`` draws the order; it is in its state at the start of the run. ``augment`` is the seed of the augmentation, None for no augmentation.
+    ``rng`` draws the order and must be in its state at the start of the run. ``augment`` is the seed of the augmentation, None for no augmentation.
     """
     step, epoch = 0, 0
     while True:
@@ -89,7 +89,7 @@ def batches(digits: Digits, schedule: Schedule, rng: np.random.Generator, done: 
 
 
 def take(digits: Digits, train: int, test: int, folder: Path) -> Digits:
-    """Return the first images of each kind; raise DataError if there are not that many."""
+    """Return the first ``train`` training and ``test`` test images; raise DataError if there are fewer."""
     for option, asked, there in (("--train-size", train, len(digits.train_images)), ("--test-size", test, len(digits.test_images))):
         if asked > there:
             raise DataError(f"{option} {asked:,}: {folder} has {there:,} images; lower it, or get the full set with --download")

@@ -36,7 +36,7 @@ class IdxFile:
     """One of the four files."""
 
     name: str
-    magic: int  # the first four bytes: unsigned bytes in three axes (images) or in one (labels)
+    magic: int  # the first four bytes, which stand for unsigned bytes with three axes (images) or one (labels)
     item: tuple[int, ...]  # the shape of one entry
     # count, sha256: entries in the full set, and the hash of its decompressed bytes
     count: int
@@ -44,7 +44,7 @@ class IdxFile:
 
     @property
     def header(self) -> int:
-        """Bytes before the first entry."""
+        """The number of bytes before the first entry."""
         return 8 + 4 * len(self.item)
 
 
@@ -73,7 +73,7 @@ class Digits:
 def load(folder: Path) -> Digits:
     """Read the four files of a folder.
 
-    DataError says which file is missing, truncated, corrupt or of another kind, or that the numbers of images and labels differ.
+    DataError says which file is missing, truncated, corrupt or of the wrong kind, or that the numbers of images and labels differ.
     """
     try:
         found = "" if folder.is_dir() else "no such folder"
@@ -99,7 +99,7 @@ def load(folder: Path) -> Digits:
 def check(path: Path, file: IdxFile) -> tuple[int, str]:
     """Return how many entries a file holds and the hash of its decompressed bytes.
 
-    DataError says why the file is not a whole gzip of a whole IDX file of the kind that its name says.
+    DataError says why the file is not a complete gzip of a complete IDX file with the expected content.
     """
     try:
         with gzip.open(path, "rb") as stream:
@@ -143,7 +143,7 @@ def download(folder: Path, mirrors: Sequence[str] = MIRRORS, arrived: Arrived = 
     """Download the missing files of the full set into a folder; a file appears there only once it is whole and verified.
 
     The folder is created if it does not exist. The mirrors are addresses of folders with the four files, tried one after the other. DataError says
-    why none of them delivers a file whose content has the known hash.
+    why no mirror delivers a file with the expected hash.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

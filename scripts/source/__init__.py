@@ -1,1 +1,1 @@
-"""What is read from the project's own source text: tolerances, imports, calls, messages."""
+"""Analyses of the project's own source: tolerances, imports, calls between modules, messages."""

@@ -1,7 +1,7 @@
-"""Imports of crosscheck/ as a graph: its packages, the floors on which they are, and circles.
+"""The imports of crosscheck/ as a graph: its packages, their floors, and circles.
 
-A package is one floor above the highest that it imports; imports for types and imports inside functions count. A circle is a set of modules, or of
-packages, each of which reaches the others by imports.
+A package is one floor above the highest package that it imports; imports for types and imports inside functions count. A circle is a set of modules,
+or of packages, each of which reaches the others by imports.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Graph = Mapping[str, frozenset[str]]
 
 
 def modules() -> Graph:
-    """Return which modules of the package each of them imports."""
+    """Return, for each module of crosscheck/, the other modules that it imports."""
     import grimp  # noqa: PLC0415 - import-linter brings it, and nothing else here needs it
 
     sys.path.insert(0, str(ROOT))  # the project need not be installed
@@ -30,7 +30,7 @@ def modules() -> Graph:
 
 
 def packages(graph: Graph) -> Graph:
-    """Return which packages the modules of each package import."""
+    """Return, for each package, the other packages that its modules import."""
     result: dict[str, set[str]] = collections.defaultdict(set)
     for name, imported in graph.items():
         result[room(name)] |= {room(other) for other in imported} - {room(name)}
@@ -43,7 +43,7 @@ def room(module: str) -> str:
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """Return the circles: sets of several names of which each reaches the others."""
+    """Return the circles: sets of names each of which reaches the others by imports."""
     reached = {name: _reached(graph, name) for name in graph}
     together = {frozenset(other for other in reached[name] if name in reached[other]) for name in graph}
     return sorted(sorted(circle) for circle in together if len(circle) > 1)
@@ -59,7 +59,7 @@ def _reached(graph: Graph, start: str) -> set[str]:
 
 
 def floors(graph: Graph) -> dict[str, int]:
-    """Return the floor of each name, where 1 is the ground floor; the names of a circle are on the same floor."""
+    """Return the floor of each name, 1 for the ground floor; the names of a circle share a floor."""
     group = {name: frozenset(circle) for circle in circles(graph) for name in circle}
     above = {group.get(name, frozenset({name})) for name in graph}
     imports = {one: {group.get(other, frozenset({other})) for name in one for other in graph[name]} - {one} for one in above}

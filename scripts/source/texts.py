@@ -11,7 +11,7 @@ WORDS = 5
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of each docstring and message of a module; values that are filled in later appear as their expression in braces."""
+    """Yield the line and the text of each docstring and message of a module; in f-strings, values appear as their expressions in braces."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     inner: set[int] = set()
     for node in ast.walk(tree):

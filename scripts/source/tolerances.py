@@ -1,4 +1,4 @@
-"""Tolerances in source text: functions whose defaults are tolerances, options that set one, and numbers given to names that mean one."""
+"""Find tolerances in source text: functions with default tolerances, options that set a tolerance, and numbers assigned to names of tolerances."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FUNCTIONS = frozenset(
 
 @dataclass(frozen=True)
 class Finding:
-    """A tolerance set by hand: its line, and what is wrong."""
+    """A tolerance that is set by hand: its line, and how it is set."""
 
     line: int
     what: str
@@ -61,7 +61,7 @@ def _defaults(arguments: ast.arguments) -> Iterator[Finding]:
 
 
 def _number(node: ast.expr) -> bool:
-    """Return whether an expression is a number, or arithmetic on numbers alone."""
+    """Return whether an expression consists of numbers and arithmetic alone."""
     match node:
         case ast.Constant(value=value):
             return isinstance(value, (int, float)) and not isinstance(value, bool)

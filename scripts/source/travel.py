@@ -1,4 +1,4 @@
-"""How far a check travels through crosscheck/: which of its modules it calls, and how often it moves from one to another."""
+"""Measure how far a check travels through crosscheck/: which modules it calls, and how often a call goes from one module to another."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Travel:
             sys.argv = before
 
     def _seen(self, frame: FrameType, event: str, _: Any) -> None:
-        # Code that is not optimised is the body of a module or a class, which an import runs.
+        # Functions have CO_OPTIMIZED. The bodies of modules and classes, which imports run, do not have it and are not counted.
         if event != "call" or not frame.f_code.co_flags & inspect.CO_OPTIMIZED or (module := _module(frame)) is None:
             return
         self.passed[module] += 1
@@ -58,7 +58,7 @@ def _module(frame: FrameType) -> str | None:
 
 
 def check_of_a_layer() -> tuple[int, int]:
-    """Return how many modules `crosscheck check` of one layer calls, and how often it moves between modules."""
+    """Return how many modules `crosscheck check` calls for one layer, and how often a call goes from one module to another."""
     for _ in range(2):  # the first run imports modules and fills caches
         travel = Travel()
         with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ pair = crosscheck.Pair(Linear(), nn.Linear(3, 4), shapes=[(5, 3)])
 
 
 def checked_step() -> tuple[int, int]:
-    """Return the same for one right step of a network beside PyTorch: the difference between three steps and two."""
+    """Return the modules and moves of one correct training step compared with PyTorch: the numbers for three steps minus those for two."""
     travels = []
     for steps in (2, 2, 3):  # the first run imports modules and fills caches
         travel = Travel()

@@ -1,4 +1,4 @@
-"""What the commands of the studies share: options, a run with a progress bar that can be interrupted and resumed, reports, exit statuses."""
+"""Functions that the studies' commands share: options, reports, exit statuses, and resumable runs with a progress bar."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from study.state import ROOT, State
 CANNOT, INTERRUPTED = 2, 130
 """Exit statuses: something could not be measured; Ctrl-C."""
 WAYS = ("--jobs", "--state", "--resume", "--json", "--html")
-"""Options that make no difference to what is measured."""
+"""Options that do not change what is measured."""
 WIDTH = 150
-"""Columns of tables where standard output is not a terminal."""
+"""The width of tables in characters, if standard output is not a terminal."""
 
 
 class StoppedError(Exception):
@@ -35,17 +35,17 @@ class StoppedError(Exception):
 
 
 def parser(name: str, text: str | None) -> argparse.ArgumentParser:
-    """Return the command line of a study, which explains itself with the docstring of its module."""
+    """Return the parser of a study's command line; ``text``, the docstring of the script, is its description."""
     return argparse.ArgumentParser(prog=name, description=(text or "").replace("::\n", ":\n"), formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def add_jobs(options: argparse.ArgumentParser) -> None:
-    """Add the option that says how many processes work."""
+    """Add the option for the number of processes."""
     options.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="processes at a time (default 1)")
 
 
 def add_files(options: argparse.ArgumentParser) -> None:
-    """Add the options of reports and of the state."""
+    """Add the options for the reports and for the state file."""
     options.add_argument("--json", type=Path, metavar="FILE", help="also write all results as JSON")
     options.add_argument("--html", type=Path, metavar="FILE", help="also write all results as a page, with pictures")
     options.add_argument("--state", type=Path, metavar="FILE", help="write results there as they arrive, so that an interrupted run can be continued")
@@ -53,7 +53,7 @@ def add_files(options: argparse.ArgumentParser) -> None:
 
 
 def run(name: str, measure: Callable[[], int]) -> int:
-    """Return the exit status of a script; an error that ends it becomes one line on standard error.
+    """Run a script's work and return the exit status; an error that ends the script becomes one line on standard error.
 
     ``measure`` does the work and returns the exit status. It imports frameworks itself, once the options are known to be right.
     """
@@ -75,10 +75,10 @@ def run(name: str, measure: Callable[[], int]) -> int:
 
 
 def carry_out(function: Callable[[Any], Facts], tasks: Sequence[Any], state: State, here: bool = False, **ways: Any) -> list[Facts]:
-    """Return the results of all tasks in order, after carrying out those that the state does not have; standard error shows the progress.
+    """Carry out the tasks whose results are not in the state, and return the results of all tasks in order; standard error shows the progress.
 
-    Each task has a ``key``, the name of its result in the state. ``here`` uses this process alone, otherwise ``ways`` are the other arguments of
-    workers.results. After Ctrl-C the state is written and StoppedError raised.
+    Each task has a ``key``, the name of its result in the state. With ``here`` the tasks run in this process; otherwise ``ways`` are more arguments
+    of workers.results. After Ctrl-C the state is written and StoppedError is raised.
     """
     left = [task for task in tasks if task.key not in state.results]
     columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()

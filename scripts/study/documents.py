@@ -1,6 +1,6 @@
-"""Figures in README.md and docs/: text that a study's results are turned into, between two marker lines of a page that people write.
+"""Write a study's results into README.md and docs/, as text between two marker lines of a page that is otherwise written by hand.
 
-Of each study the repository keeps a small JSON file in docs/: the figures that its text is made of, the day and the command of the measurement.
+For each study, the repository keeps a small JSON file in docs/ with the figures in the text, and the day and the command of the measurement.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ README, DOCS = ROOT / "README.md", ROOT / "docs"
 
 
 class PageError(UsageError):
-    """The text cannot be made or put in its place; the message says why, and what to do."""
+    """The text cannot be made or put into its page; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Generated text of a page."""
+    """A piece of generated text in a page."""
 
     page: Path
     name: str  # of the marker lines ``<!-- name: begin -->`` and ``<!-- name: end -->`` around it
-    text: Callable[[Facts], str]  # makes the text of a study's facts; an empty one leaves the page as it is
+    text: Callable[[Facts], str]  # makes the text from a study's facts; an empty text leaves the page as it is
 
     def put(self, page: str, facts: Facts) -> str:
-        """Return the page with the text of the facts between the markers; raise PageError if these are not there once each, in this order."""
+        """Return the page with the text between its markers; raise PageError unless each marker is there once, in this order."""
         begin, end = (f"<!-- {self.name}: {word} -->" for word in ("begin", "end"))
         before, found, rest = page.partition(f"{begin}\n")
         _, ended, after = rest.partition(f"{end}\n")
@@ -45,15 +45,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Document:
-    """Where the results of a study appear."""
+    """The places where the results of a study appear."""
 
-    command: str  # which command writes the results with ``--json``, for messages
+    command: str  # the command that writes the results with ``--json``, for messages
     kept: Path  # the small JSON file
     blocks: Sequence[Block]
-    summary: Callable[[Facts], Facts]  # returns the facts without what no block needs
+    summary: Callable[[Facts], Facts]  # leaves out the facts that no block needs
 
     def facts(self, source: Path) -> Facts:
-        """Return the facts in a JSON file; raise PageError if it does not hold all results of the study or their summary."""
+        """Return the facts in a JSON file; raise PageError if the file holds neither all results of the study nor their summary."""
         facts = _read(source, self.command)
         try:
             for block in self.blocks:
@@ -64,7 +64,7 @@ class Document:
         return facts
 
     def write(self, source: Path) -> None:
-        """Put the figures of a JSON file into the pages, and keep its summary."""
+        """Put the figures of a JSON file into the pages, and write their summary to ``kept``."""
         facts = self.facts(source)
         measured = {"measured": facts.get("measured") or datetime.date.fromtimestamp(source.stat().st_mtime).isoformat()}
         for block in self.blocks:
@@ -79,7 +79,7 @@ class Document:
 
 
 def study_of(source: Path, command: str) -> str:
-    """Return which study a JSON file says that it belongs to; empty where it does not say."""
+    """Return the name of the study that a JSON file belongs to; empty if the file does not say."""
     facts = _read(source, command)
     return str(facts.get("study", "")) if isinstance(facts, dict) else ""
 

@@ -1,4 +1,4 @@
-"""What the studies show: tables in a terminal and in Markdown, and pages from the templates in ``scripts/templates``; every text is escaped."""
+"""The output of the studies: tables in a terminal and in Markdown, and pages from the templates in ``scripts/templates``. Every text is escaped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crosscheck.report.terminal import COLOURS
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _WIDTH = 150
-"""Columns of generated Markdown."""
+"""The width of generated Markdown in characters."""
 
 Rows = list[tuple[str, ...]]
 
@@ -32,7 +32,7 @@ class Sheet:
     title: str
     headings: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]  # cells as text
-    texts: Collection[int] = (0,)  # the columns of words, which are aligned to the left; the others hold numbers
+    texts: Collection[int] = (0,)  # the numbers of the columns that hold words and are aligned left; the others hold numbers and are aligned right
 
 
 def print_headline(facts: Facts, lines: Iterable[str], console: Console) -> None:
@@ -60,19 +60,19 @@ def markdown(sheet: Sheet) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text that Markdown shows as it is."""
+    """Return a text escaped for Markdown."""
     for sign in "|*_":
         text = text.replace(sign, rf"\{sign}")
     return text.replace("<", "&lt;").replace("\n", " ")
 
 
 def wrapped(text: str) -> str:
-    """Return a paragraph in lines."""
+    """Return a paragraph broken into lines."""
     return "\n".join(textwrap.wrap(text, _WIDTH, break_on_hyphens=False))
 
 
 def title(text: str) -> str:
-    """Return a text with a capital letter at its beginning."""
+    """Return a text with its first letter capitalised."""
     return text[:1].upper() + text[1:]
 
 
@@ -83,7 +83,7 @@ def measured_with(facts: Facts) -> str:
 
 
 def percent(part: int, whole: int) -> str:
-    """Return a part of a whole in percent, with the two digits that tell it from 0; a dash where the whole is 0."""
+    """Return a part of a whole in percent, with two significant digits; a dash if the whole is 0."""
     if not whole:
         return "-"
     share = 100 * part / whole
@@ -92,7 +92,7 @@ def percent(part: int, whole: int) -> str:
 
 @cache
 def templates() -> jinja2.Environment:
-    """Return the environment of the harness's own reports, with the templates of the studies added."""
+    """Return the Jinja environment of the harness's own reports, with the templates of the studies added."""
     own = environment()
     assert own.loader is not None
     return own.overlay(loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(TEMPLATES), own.loader]))

@@ -1,7 +1,7 @@
-"""The results of a study so far, in one JSON file that is written whole or not at all.
+"""The results of a study so far, in one JSON file that is written atomically.
 
-The file says which run it belongs to: the options, the versions, and a fingerprint of the code. A run with other ones does not continue from it,
-because the figures would then come from code that no longer exists.
+The file says which run it belongs to: the options, the versions, and a fingerprint of the code. A run does not continue from a file that differs in
+any of these, because some figures would then come from code that no longer exists.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _EVERY = Interval(seconds=5.0)
 
 
 class StateError(UsageError):
-    """A state file cannot be continued from; the message says which file, what was found, what was expected and what to do."""
+    """A run cannot continue from a state file; the message says which file, what was found, what was expected and what to do."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ class State:
     """Results by the key of the task, written to a file every few seconds."""
 
     path: Path | None = None  # the file; nothing is written if None
-    run: Facts = field(default_factory=dict)  # what makes the run what it is, as JSON can say it
+    run: Facts = field(default_factory=dict)  # options, versions and code of the run, as data for JSON
     results: dict[str, Facts] = field(default_factory=dict)
     _clock: Clock = field(default_factory=lambda: Clock(_EVERY))
 
@@ -67,7 +67,7 @@ def fingerprint() -> str:
 
 
 def versions(*packages: str, missing: str = "") -> dict[str, str]:
-    """Return the versions of Python and of packages, and a word for those that are not installed; without a word they are left out."""
+    """Return the versions of Python and of packages; ``missing`` stands for packages that are not installed, which are left out if it is empty."""
     found = {"python": platform.python_version()}
     for package in packages:
         try:
@@ -78,17 +78,17 @@ def versions(*packages: str, missing: str = "") -> dict[str, str]:
 
 
 def kept_in_words(kept: bool, checked: bool) -> tuple[int, str, str]:
-    """Return the exit status, the verdict and the word of a promise that is kept or not, or that could not be checked."""
+    """Return the exit status, the verdict and the word for a promise that is kept, not kept, or could not be checked."""
     if not kept:
         return 1, "mismatch", "NOT KEPT"
     return (0, "match", "KEPT") if checked else (2, "undecided", "COULD NOT BE CHECKED")
 
 
 def opened(path: Path | None, resume: bool, run: Facts, check: Callable[[str, Facts], object] = lambda key, result: None) -> State:
-    """Return the state to begin with, from the file if it exists and ``resume`` is set.
+    """Return the state with which a run begins: the file's, if it exists and ``resume`` is set, or else an empty one.
 
-    StateError says why the file cannot be continued from, NotWritableError why it cannot be written. ``check`` gets the key and the result of each
-    task in the file, and raises a ValueError if that is not a result of such a task.
+    StateError says why the run cannot continue from the file, NotWritableError why the file cannot be written. ``check`` gets the key and the result
+    of each task in the file, and raises a ValueError if the result does not belong to such a task.
     """
     if path is None:
         if resume:

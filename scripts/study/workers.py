@@ -1,6 +1,6 @@
-"""Tasks in worker processes: if a task crashes its process, or does not end, that is its result, and the other tasks are carried out.
+"""Run tasks in worker processes. If a task crashes its process, or takes too long, its result says so, and the other tasks are still carried out.
 
-A process receives tasks over a pipe and sends back what it found. It is started with the environment variables, and if wanted on the cores, that its
+A process receives tasks over a pipe and sends back their results. It is started with the environment variables, and if wanted on the cores, that its
 tasks need, because a BLAS decides how many threads to start when it is loaded.
 """
 
@@ -25,28 +25,28 @@ from crosscheck.core.judge import Facts
 T = TypeVar("T")
 
 FAILED = "failed"
-"""The key of a result that says why there is none."""
+"""A task without a result has only this key, with the reason."""
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _LOOK = 0.2
-"""Seconds between two checks of deadlines and of whether to stop."""
+"""Seconds between checks of the deadlines and of whether to stop."""
 
 _CONTEXT = multiprocessing.get_context("spawn")  # a fork of a process whose framework runs threads may hang
 _reporting: list[Callable[[str], None]] = []
-"""In a worker: what sends words to the process that waits."""
+"""In a worker process: functions that send words to the process that waits for the result."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a process is started with."""
+    """The threads, cores and environment variables with which a process is started."""
 
     threads: int = 1  # how many threads a BLAS and OpenMP may start
-    pinned: bool = False  # whether the process gets only that many cores, where the system can do that: on Linux
+    pinned: bool = False  # whether the process gets only that many cores, which works on Linux alone
     variables: Mapping[str, str] = field(default_factory=dict)  # other environment variables
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """While this is entered, new processes start with this setting."""
+        """Inside this context, new processes start with this setting."""
         cores = available_cores() if self.pinned else []
         with mock.patch.dict(os.environ, {**dict.fromkeys(THREADS, str(self.threads)), **self.variables}):
             if cores:
@@ -59,7 +59,7 @@ class Setting:
 
 
 def available_cores() -> list[int]:
-    """Return the cores that this process may use; none where the system does not say."""
+    """Return the cores that this process may use; empty if the system does not say."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
@@ -75,7 +75,7 @@ def report(words: str) -> None:
 
 
 class _Worker(Generic[T]):
-    """One process and the task that it works on, None while it has none."""
+    """A process and the task that it works on, which is None while it is idle."""
 
     def __init__(self, function: Callable[[T], Facts], setting: Setting) -> None:
         self.setting, self.deadline, self.task = setting, math.inf, None
@@ -90,11 +90,11 @@ class _Worker(Generic[T]):
     def start(self, task: T, limit: float) -> None:
         """Begin a task."""
         self.task, self.deadline = task, time.monotonic() + limit
-        with suppress(OSError):  # the process is dead, which receiving its answer shows
+        with suppress(OSError):  # the process is dead, which ``answer`` will notice
             self.connection.send(task)
 
     def answer(self, reported: Callable[[str], None]) -> Facts | None:
-        """Return what the process found; None if it only reported what it is doing."""
+        """Return the result that the process sent; None if it only reported what it is doing."""
         try:
             kind, what = self.connection.recv()
         except (EOFError, OSError):
@@ -140,7 +140,7 @@ def results(
     stopped : callable
         Whether to start no more tasks and to end those that run.
     reported : callable
-        Gets what the tasks report while they run.
+        Called with what the tasks report while they run.
     """
     left, workers = list(reversed(tasks)), list[_Worker[T]]()
 
@@ -169,7 +169,7 @@ def results(
 
 
 def _worker_for(setting: Setting, workers: list[_Worker[T]], jobs: int, function: Callable[[T], Facts]) -> _Worker[T]:
-    """Return an idle worker with a setting, which may be a new one in the place of an idle one with another setting."""
+    """Return an idle worker with this setting. If there is none, start one; if there are ``jobs`` workers already, it replaces an idle one."""
     idle = [worker for worker in workers if worker.task is None]
     if fitting := [worker for worker in idle if worker.setting == setting]:
         return fitting[0]
@@ -183,7 +183,7 @@ def _worker_for(setting: Setting, workers: list[_Worker[T]], jobs: int, function
 def here(
     function: Callable[[T], Facts], tasks: Sequence[T], *, stopped: Callable[[], bool] = lambda: False, **ways: Any
 ) -> Iterator[tuple[T, Facts]]:
-    """Yield each task with its result, carried out in this process one after the other."""
+    """Carry out tasks in this process, one after the other, and yield each with its result."""
     for task in tasks:
         if stopped():
             return
@@ -192,8 +192,8 @@ def here(
 
 def _serve(function: Callable[[T], Facts], connection: Connection) -> None:
     """Carry out tasks until the process is killed."""
-    warnings.simplefilter("ignore")  # they would be written across the progress bar
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to every process; the one that waits decides
+    warnings.simplefilter("ignore")  # warnings would be written across the progress bar
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to every process; only the main process reacts
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _reporting.append(lambda words: connection.send(("reported", words)))
     while True:

@@ -1,1 +1,1 @@
-"""Runs of training: subjects, options, checkpoints, what is printed, and the comparison with Keras' own loop."""
+"""Training runs: subjects, options, checkpoints, printed lines, and the comparison with Keras' own loop."""

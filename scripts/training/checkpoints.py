@@ -1,8 +1,8 @@
-"""Checkpoints: everything that is needed to continue a run, in one file that is written whole or not at all.
+"""Checkpoints: everything that is needed to continue a run, in one file that is written atomically.
 
-A checkpoint is a safetensors file: arrays by name, and one JSON text with the version of the format, the options that make the run what it is, and
-the other state of the run. It contains no code, so a file from anywhere can be opened. It is first written to a temporary file, which replaces the
-old checkpoint once it is safe on the disk: whenever the process dies, the old checkpoint exists or the new one.
+A checkpoint is a safetensors file: arrays by name, and one JSON text with the version of the format, the options that affect the results, and the
+other state of the run. It contains no code, so any file can be opened safely. It is first written to a temporary file, which replaces the old
+checkpoint once it is on the disk. So if the process dies, either the old or the new checkpoint exists.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from crosscheck.core.files import atomic_write, expect_writable
 
 FORMAT_VERSION = 2
 KEY = "crosscheck.checkpoint"
-"""The key of the JSON text in the metadata of the file."""
+"""The key of the JSON text in the file's metadata."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 AnyArrays = dict[str, npt.NDArray[Any]]
@@ -41,24 +41,24 @@ class CheckpointError(Exception):
 class Checkpoint:
     """All that a run needs to continue."""
 
-    options: Facts  # what makes the run what it is: with other options it is another run
+    options: Facts  # the options that affect the results: with other options it is another run
     arrays: Arrays
-    facts: Facts  # the rest of the state, as JSON can hold it
+    facts: Facts  # the rest of the state, as data for JSON
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, which replaces the old one; after a CheckpointError, as of a full disk, the old one still exists."""
+    """Replace the old checkpoint by a new one; after a CheckpointError, such as for a full disk, the old one still exists."""
     text = json.dumps({"version": FORMAT_VERSION, "options": checkpoint.options, "facts": checkpoint.facts})
     write_arrays(path, checkpoint.arrays, {KEY: text})
 
 
 def write_arrays(path: Path, arrays: Arrays, metadata: dict[str, str]) -> None:
-    """Write a safetensors file whole or not at all, and wait until it is safe on the disk; CheckpointError says why it cannot be written."""
+    """Write a safetensors file atomically, and wait until it is on the disk; CheckpointError says why it cannot be written."""
     try:
         with atomic_write(path) as temporary:
             save_file({name: np.ascontiguousarray(value).reshape(value.shape) for name, value in arrays.items()}, temporary, metadata)
             _flush(temporary)
-        if os.name == "posix":  # elsewhere a folder cannot be opened
+        if os.name == "posix":  # other systems cannot open a folder
             _flush(path.parent)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be written ({error}); name a file in a folder that exists and has room") from None
@@ -76,7 +76,7 @@ def _flush(path: Path) -> None:
 def read(path: Path, options: Facts) -> Checkpoint:
     """Return a checkpoint of a run with these options.
 
-    CheckpointError says why it is damaged or no checkpoint, or that it belongs to another version or run: it names the options that differ.
+    CheckpointError says that the file is damaged, is not a checkpoint, or belongs to another version or to a run with other options.
     """
     arrays, metadata = read_arrays(path, "a checkpoint")
     if KEY not in metadata:
@@ -94,7 +94,7 @@ def read(path: Path, options: Facts) -> Checkpoint:
 
 
 def read_arrays(path: Path, kind: str) -> tuple[AnyArrays, dict[str, str]]:
-    """Return the arrays of a safetensors file and the texts beside them; CheckpointError says why it is no whole file of that kind."""
+    """Return the arrays and the metadata of a safetensors file; CheckpointError says why it is not a complete safetensors file."""
     try:
         size = path.stat().st_size
         with safe_open(path, "numpy") as file:
@@ -106,15 +106,15 @@ def read_arrays(path: Path, kind: str) -> tuple[AnyArrays, dict[str, str]]:
 
 
 def differing(theirs: Facts, ours: Facts) -> list[str]:
-    """Return in words the options in which two runs differ."""
+    """Return the options in which two runs differ, in words."""
     names = [name for name in [*theirs, *(name for name in ours if name not in theirs)] if theirs.get(name) != ours.get(name)]
     return [f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here" for name in names]
 
 
 def expect_fresh(path: Path, resume: bool) -> None:
-    """Make sure before the work begins that a checkpoint can be written there (or raise NotWritableError), and that none is lost (CheckpointError).
+    """Make sure, before the work begins, that a checkpoint can be written (else NotWritableError) and overwrites none (else CheckpointError).
 
-    Temporary files of a process that was killed while it wrote are removed.
+    Temporary files left by a process that was killed while writing are removed.
     """
     expect_writable(path, [".safetensors"])
     if path.exists() and not resume:
@@ -125,7 +125,7 @@ def expect_fresh(path: Path, resume: bool) -> None:
 
 @dataclass(frozen=True)
 class Interval:
-    """How often a checkpoint is written: after a number of steps, or of seconds; only one of them is given."""
+    """How often a checkpoint is written: after a number of steps or of seconds; the other one is None."""
 
     steps: int | None = None
     seconds: float | None = None

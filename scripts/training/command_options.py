@@ -1,4 +1,4 @@
-"""What the command lines of the training scripts share: kinds of values, the images, the checkpoint."""
+"""Command-line options shared by the training scripts: argument types, and options for images, checkpoints and training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEEPING = tuple(name.removeprefix("--").replace("-", "_") for name in KEEPING_OP
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Return the parser of a whole number of at least ``least``."""
+    """Return a function that parses a whole number of at least ``least``."""
 
     def number(text: str) -> int:
         value = int(text)
@@ -41,7 +41,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def even(text: str) -> int:
-    """Return an even number of at least 0."""
+    """Parse an even number of at least 0."""
     value = int(text)
     if value < 0 or value % 2:
         raise argparse.ArgumentTypeError(f"{value}: expected an even number, or 0")
@@ -49,7 +49,7 @@ def even(text: str) -> int:
 
 
 def rate(text: str) -> float:
-    """Return a finite number of at least 0."""
+    """Parse a finite number of at least 0."""
     value = float(text)
     if not (math.isfinite(value) and value >= 0):
         raise argparse.ArgumentTypeError(f"{text}: expected a finite number of at least 0")
@@ -63,20 +63,20 @@ def expect_representable(lr: float, dtype: str) -> None:
 
 
 def device(text: str) -> str:
-    """Return the name of a device: ``cpu``, ``cuda``, or for one of several ``cuda:1``."""
+    """Parse the name of a device: ``cpu``, ``cuda``, or ``cuda:1`` for one of several GPUs."""
     if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text!r}: expected cpu, cuda or one of several, such as cuda:1")
     return text
 
 
 def expect_tf32(asked: bool, device: str, dtype: str) -> None:
-    """Make sure that TF32 is only asked for where something can be multiplied in it."""
+    """Make sure that ``--tf32`` is only given for float32 on cuda, where TF32 can be used."""
     if asked and (device == "cpu" or dtype != "float32"):
-        raise UsageError(f"--tf32: only float32 on cuda can be multiplied so, not {dtype} on {device}; leave it out")
+        raise UsageError(f"--tf32: TF32 is only for float32 on cuda, not for {dtype} on {device}; leave it out")
 
 
 def interval(text: str) -> Interval:
-    """Return how often to write a checkpoint: ``90s`` is a time, ``500`` a number of steps."""
+    """Parse how often to write a checkpoint: ``90s`` is a time, ``500`` a number of steps."""
     number, steps = text.removesuffix("s"), not text.endswith("s")
     try:
         value = int(number) if steps else float(number)
@@ -102,7 +102,7 @@ def add_folder(parser: argparse._ActionsContainer) -> None:
 
 
 def add_kernels(parser: argparse._ActionsContainer) -> None:
-    """Add the option that chooses among two versions of the layers."""
+    """Add the option that chooses between scratch's plain and fast layers."""
     parser.add_argument(
         "--kernels",
         choices=tuple(KERNELS),
@@ -162,7 +162,7 @@ def expect_kept(options: argparse.Namespace) -> None:
 
 
 def ended(name: str, work: Callable[[], int], interrupted: Callable[[], str]) -> int:
-    """Return the exit status of a command: that of its work, or 2 after an error or Ctrl-C, which becomes one line on standard error."""
+    """Run a command's work and return its exit status; an error or Ctrl-C becomes one line on standard error and the status 2."""
     try:
         return work()
     except (DataError, UsageError, CheckpointError, NotWritableError) as error:
@@ -181,7 +181,7 @@ def how_to_go_on(checkpoint: Path | None) -> str:
 
 
 def data_folder(options: argparse.Namespace, console: Console) -> Path:
-    """Return the folder to read, after downloading into it if the options ask for that."""
+    """Return the folder with the images, after downloading them into it if the options say so."""
     if not options.download:
         return SHIPPED if options.data_dir is None else Path(options.data_dir)
     folder = cache_folder() if options.data_dir is None else Path(options.data_dir)
@@ -194,7 +194,7 @@ def data_folder(options: argparse.Namespace, console: Console) -> Path:
 
 
 def without(arguments: Sequence[str], *names: str) -> list[str]:
-    """Return a command line without some options, such as ``--steps``, and their values; the command line may abbreviate them."""
+    """Return a command line without some options, such as ``--steps``, and their values; abbreviated options are removed as well."""
     kept: list[str] = []
     skipping = False
     for argument in arguments:
@@ -207,5 +207,5 @@ def without(arguments: Sequence[str], *names: str) -> list[str]:
 
 
 def settings_of(options: argparse.Namespace, leave_out: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the options as plain data, except some."""
+    """Return the options as plain data, without those in ``leave_out``."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items() if name not in leave_out}

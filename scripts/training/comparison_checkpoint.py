@@ -1,4 +1,4 @@
-"""Checkpoints of a comparison: both sides, every perturbed reference, and all findings so far.
+"""Checkpoints of a comparison: the subject, the references, every perturbed reference, and all findings so far.
 
 A resumed comparison ends with the same weights, verdict and report as an uninterrupted one.
 """
@@ -28,17 +28,17 @@ from training.subjects import Resumable
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run besides arrays."""
+    """The state of a run except for its arrays."""
 
     comparison: ComparisonState
-    averages: Averages  # since the last line
-    # lines, losses: those of the report
+    averages: Averages  # since the last printed line
+    # lines, losses: of the report so far
     lines: list[Facts]
     losses: Means
 
 
 def _converter() -> Converter:
-    """Return the converter of the state to JSON and back; the points of curves are saved as arrays."""
+    """Return the converter between the state and data for JSON; it leaves out the points of curves, which are saved as arrays."""
     converter = Converter()
     points = make_dict_unstructure_fn(Peaks, converter, steps=override(omit=True), values=override(omit=True))
     converter.register_unstructure_hook(Peaks, points)
@@ -52,7 +52,7 @@ class Keeper:
     """Writes the checkpoints of a run, and continues from the last one."""
 
     path: Path
-    options: dict[str, Any]  # what makes the run what it is
+    options: dict[str, Any]  # the options that affect the results
     clock: Clock
     subject: Resumable
     comparison: TrainingComparison
@@ -73,9 +73,9 @@ class Keeper:
         write(self.path, Checkpoint(self.options, whole.arrays, {"run": self._converter.unstructure(state), "parts": whole.facts}))
 
     def go_on(self, console: Console) -> Averages:
-        """Restore the checkpoint, print from where the run continues, and return the averages since the last line.
+        """Restore the checkpoint, print the step after which the run continues, and return the averages since the last printed line.
 
-        CheckpointError says that it is damaged, or of another run.
+        CheckpointError says that the checkpoint is damaged or belongs to another run.
         """
         found = read(self.path, self.options)
         parts = split(Snapshot(found.arrays, found.facts["parts"]))
@@ -94,7 +94,7 @@ class Keeper:
 
 
 def _points(series: list[Series]) -> dict[str, AnyArray]:
-    """Return the points of all curves one after another as arrays, which take far less space than text."""
+    """Return the points of all curves, concatenated into arrays, which take far less space than text."""
     curves = [one.curve for one in series]
     return {
         "lengths": np.array([len(curve.steps) for curve in curves], np.int64),
@@ -104,7 +104,7 @@ def _points(series: list[Series]) -> dict[str, AnyArray]:
 
 
 def _set_points(series: list[Series], arrays: Any) -> None:
-    """Give all curves their points back."""
+    """Put the points back into all curves."""
     ends = np.cumsum(arrays["lengths"])
     for one, steps, values in zip(series, np.split(arrays["steps"], ends[:-1]), np.split(arrays["values"], ends[:-1]), strict=True):
         one.curve.steps, one.curve.values = steps.tolist(), values.tolist()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM take effect between two steps, so that a run never ends in the middle of one; a second Ctrl-C does not wait."""
+"""Let Ctrl-C and SIGTERM take effect between two steps, so that a run never ends within a step; a second Ctrl-C takes effect at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Interruption:
-    """Whether a signal asked the run to stop."""
+    """Remembers whether a signal has asked the run to stop."""
 
     def __init__(self) -> None:
         self.wanted = False
@@ -23,7 +23,7 @@ class Interruption:
 
 @contextmanager
 def between_steps() -> Iterator[Interruption]:
-    """While this is entered, SIGINT and SIGTERM are only noted, so that the run can stop after the current step."""
+    """Inside this context, SIGINT and SIGTERM are only noted, so that the run can stop after the current step."""
     interruption = Interruption()
     before = {number: signal.signal(number, interruption.note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

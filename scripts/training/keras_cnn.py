@@ -1,7 +1,4 @@
-"""The tutorial's small CNN as written in Keras, channels last; its weights in a scratch network; and how far rounding may separate the two.
-
-Keras runs on JAX.
-"""
+"""The tutorial's small CNN as written in Keras (on JAX, channels last), its copy in scratch, and a bound of their difference by rounding."""
 
 from __future__ import annotations
 
@@ -29,16 +26,16 @@ import keras  # isort: skip
 __all__ = ["EPSILON", "NAME", "KerasCnn", "network", "probability_errors"]
 
 EPSILON = keras.config.epsilon()
-"""Keras' losses clip probabilities this far from 0 and 1; beyond, their gradient is 0."""
+"""Keras' losses clip probabilities to at least this and at most 1 minus this; for clipped probabilities the gradient is 0."""
 
 FILTERS, SIDE = 8, 13
-"""The input of the last layer: the number of channels, and of rows and columns."""
+"""The image that the last layer receives: its channels, and its rows and columns."""
 
 
 class KerasCnn:
-    """The tutorial's Keras model: made, trained and tested as a user of Keras does it; the seed is that of the initial weights.
+    """The tutorial's Keras model, made, trained and tested as a user of Keras does it; ``seed`` is the seed of the initial weights.
 
-    With ``from_logits`` the last layer returns logits, which the loss takes. In the tutorial it returns probabilities, which Keras' loss clips.
+    With ``from_logits`` the last layer returns logits. Otherwise, as in the tutorial, it returns probabilities, which Keras' loss clips.
     """
 
     def __init__(self, seed: int, lr: float, from_logits: bool = False) -> None:
@@ -57,7 +54,7 @@ class KerasCnn:
         self.model.compile(keras.optimizers.SGD(lr), loss, metrics=["accuracy"])
 
     def fit(self, digits: Digits, order: npt.NDArray[np.int64], after_step: Callable[[], None]) -> None:
-        """Train for one epoch, image by image, in the order given."""
+        """Train for one epoch, image by image, in the given order."""
         step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: after_step())
         images, labels = _prepared(digits.train_images[order], digits.train_labels[order])
         self.model.fit(images, labels, batch_size=1, epochs=1, shuffle=False, verbose=0, callbacks=[step])
@@ -72,7 +69,7 @@ class KerasCnn:
         return np.asarray(keras.ops.softmax(outputs) if self.from_logits else outputs, np.float64)
 
     def copy(self, dtype: npt.DTypeLike) -> scratch.Sequential:
-        """Return a scratch network with the weights that the model has now."""
+        """Return a scratch network with the model's current weights."""
         layers = self.model.layers
         params = {f"{layer.name}.{variable.name}": np.asarray(variable.value) for layer in layers for variable in layer.trainable_variables}
         model = network(dtype)
@@ -81,13 +78,13 @@ class KerasCnn:
 
 
 def _prepared(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return images as ``(count, 28, 28, 1)`` from -0.5 to 0.5 and labels as rows of zeros with a one, as the tutorial feeds Keras."""
+    """Return images as ``(count, 28, 28, 1)`` from -0.5 to 0.5 and one-hot labels, as the tutorial passes them to Keras."""
     return np.expand_dims(images.astype(np.float32) / 255 - 0.5, 3), keras.utils.to_categorical(labels, CLASSES)
 
 
 def network(dtype: npt.DTypeLike) -> scratch.Sequential:
-    """Return the same architecture in scratch, which returns logits: the tutorial's network by hand, and a bias in its convolution."""
-    rng = np.random.default_rng(0)  # its draws are overwritten
+    """Return Keras' architecture in scratch, with logits as output: the tutorial's hand-written network with a bias in its convolution."""
+    rng = np.random.default_rng(0)  # the drawn weights are overwritten
     return scratch.Sequential(
         conv=fast.Conv2d(1, FILTERS, 3, rng=rng, dtype=dtype),
         pool=fast.MaxPool2d(2),
@@ -104,10 +101,10 @@ def _layouts(model: scratch.Sequential) -> dict[str, LayerLayout]:
 
 
 def probability_errors(model: scratch.Sequential, x: Array, precision: Precision) -> tuple[Array, Array]:
-    """Return a float64 network's probabilities, and by how much those of a network of less precision with the same weights may be off.
+    """Return a float64 network's probabilities, and how far rounding may move those of a network with lower precision and the same weights.
 
-    The theory of each layer bounds its own rounding, as everywhere in this project. The error of its input is propagated through it: by the absolute
-    weights, or by a maximum, which changes no more than its inputs do.
+    The theory of each layer bounds the layer's own rounding error, as everywhere in this project. The error of its input is propagated through the
+    layer: multiplied by the absolute weights, or unchanged by max pooling, because a maximum changes no more than its inputs do.
 
     Parameters
     ----------
@@ -116,7 +113,7 @@ def probability_errors(model: scratch.Sequential, x: Array, precision: Precision
     x : array of shape (batch, 1, 28, 28)
         The input of both networks, in float64.
     precision : Precision
-        Of the other network.
+        The precision of the other network.
     """
     conv, pool, flatten, linear = model.layers.values()
     sizes = _absolute(conv).forward(np.abs(x))
@@ -127,7 +124,7 @@ def probability_errors(model: scratch.Sequential, x: Array, precision: Precision
     error = error @ np.abs(linear.params["weight"]) + precision.tolerance(Bound(sizes, _terms(linear)))
     probabilities, call = np.exp(logits - logits.max(axis=1, keepdims=True)), Call(logits)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    # The theory of softmax follows from the logits alone.
+    # Softmax's bounds depend only on the logits.
     softmax, oracle = Softmax(), twin(scratch.SoftmaxCrossEntropy())
     own = precision.tolerance(softmax.bounds(oracle, call, {}, precision)["output"])
     # a probability that is subnormal may also be flushed to zero
@@ -135,7 +132,7 @@ def probability_errors(model: scratch.Sequential, x: Array, precision: Precision
 
 
 def _absolute(layer: scratch.Layer) -> scratch.Layer:
-    """Return the layer with absolute values of its parameters, which sums the absolute terms of absolute inputs."""
+    """Return the layer with absolute parameters: for absolute inputs, its output is the sum of the absolute terms."""
     result = deepcopy(layer)
     for value in result.params.values():
         np.abs(value, out=value)
@@ -143,6 +140,6 @@ def _absolute(layer: scratch.Layer) -> scratch.Layer:
 
 
 def _terms(layer: scratch.Layer) -> int:
-    """Return how many numbers each output sums, with its bias."""
+    """Return how many terms the sum of each output has, including the bias."""
     weight, bias = layer.params["weight"], layer.params["bias"]
     return weight.size // bias.size + 1

@@ -1,4 +1,4 @@
-"""A training by Keras and trainings by scratch from the same weights, and their differences."""
+"""Train by Keras and by scratch from the same weights, and compare the results."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Tick = Callable[[], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """The end of a training."""
+    """The result of a training."""
 
     loss: float  # the mean over the test images
     predictions: npt.NDArray[np.int64]  # the classes of the test images
-    weights: Array  # all weights in a row, in scratch's order, in float64
+    weights: Array  # all weights as one vector, in scratch's order, in float64
     seconds: float
 
 
@@ -65,10 +65,10 @@ def beside(options: argparse.Namespace, seed: int, digits: Digits, levels: Level
 
 
 def _apart(cnn: KerasCnn, digits: Digits, precision: Precision) -> float:
-    """Return the largest difference between the probabilities of Keras and of scratch with its weights, as a fraction of what rounding explains."""
+    """Return the largest difference of probabilities between Keras and scratch with Keras' weights, as a fraction of what rounding explains."""
     model, theirs, worst = cnn.copy(np.float64), cnn.probabilities(digits), 0.0
     for at in range(0, len(theirs), TEST_BATCH):
-        # rounded as Keras gets them, so that only the rounding of the network is compared
+        # rounded to float32 as for Keras, so that only the rounding of the network is compared
         images = scaled(digits.test_images[at : at + TEST_BATCH], np.float32).astype(np.float64)
         probabilities, errors = probability_errors(model, images, precision)
         worst = float(np.maximum(worst, (np.abs(theirs[at : at + TEST_BATCH] - probabilities) / errors).max()))
@@ -76,7 +76,7 @@ def _apart(cnn: KerasCnn, digits: Digits, precision: Precision) -> float:
 
 
 def _by_keras(cnn: KerasCnn, digits: Digits, epochs: int, seed: int, tick: Tick) -> Trained:
-    """Train by ``model.fit``, with another permutation of the images in each epoch, and test."""
+    """Train by ``model.fit``, with a new permutation of the images in each epoch, and test."""
     before, (_, order) = time.monotonic(), generators(seed)
     for _ in range(epochs):
         cnn.fit(digits, order.permutation(len(digits.train_images)), tick)
@@ -85,7 +85,7 @@ def _by_keras(cnn: KerasCnn, digits: Digits, epochs: int, seed: int, tick: Tick)
 
 
 def _by_scratch(model: scratch.Sequential, digits: Digits, options: argparse.Namespace, seed: int, tick: Tick) -> tuple[Trained, Array]:
-    """Train by scratch's own loop in the same order, and test; also return the losses of all steps."""
+    """Train by scratch's own loop, with the images in the same order as Keras, and test; also return the losses of all steps."""
     dtype = model.params["linear.weight"].dtype
     schedule = Schedule(dtype, 1, options.epochs * len(digits.train_images))
     training, (_, order) = Training(model, scratch.SGD(model.params, lr=options.lr)), generators(seed)

@@ -1,4 +1,4 @@
-"""The results of trainings by Keras and by scratch, and which differences neither rounding nor chance explains."""
+"""The results of trainings by Keras and by scratch, and the differences that neither rounding nor chance explains."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DTYPES = ("float32", "float64")
 class Levels:
     """The probability of a false alarm, one in a million for the run, shared among its comparisons."""
 
-    precision: Precision  # of Keras, with the share of comparing the functions
+    precision: Precision  # float32, with the share of the comparisons of probabilities
     accuracy: float  # the share of each McNemar test
 
     @classmethod
@@ -32,18 +32,18 @@ class Compared:
     """A training by scratch compared with one by Keras."""
 
     dtype: str  # precision of scratch
-    loss: float | None  # of scratch on the test images; None if it is not finite
+    loss: float | None  # scratch's loss on the test images; None if it is not finite
     accuracy: float
     # scratch_alone, keras_alone: test images that only one of them classifies right
     scratch_alone: int
     keras_alone: int
-    p: float  # McNemar's
+    p: float  # the p-value of McNemar's test
     predictions_differ: int
     # largest_weight_difference, weight_distance: the largest element, and the norm over all weights
     largest_weight_difference: float | None
     weight_distance: float | None
-    # label_clipped, sure_clipped: steps at which scratch gave the label a probability so near 0, or so near 1, that Keras' loss clips it and has the
-    # gradient 0, while that of scratch is nearly as large as it can be, or nearly 0. There are none if Keras' loss takes logits.
+    # label_clipped, sure_clipped: steps at which scratch gave the label a probability so near 0, or so near 1, that Keras' loss would clip it and its
+    # gradient would be 0. Scratch's gradient is then nearly as large as possible, or nearly 0. Both are 0 if Keras' loss takes logits.
     label_clipped: int
     sure_clipped: int
     seconds: float
@@ -57,7 +57,8 @@ class Beside:
     keras_loss: float | None  # on the test images, as ``model.evaluate`` returns it
     keras_accuracy: float
     keras_seconds: float
-    # start, end: largest difference of probabilities from scratch with Keras' weights, as a fraction of what rounding explains; None if not finite
+    # start, end: before and after training, the largest difference of probabilities between Keras and scratch with Keras' weights, as a fraction of
+    # what rounding explains; None if not finite
     start: float | None
     end: float | None
     compared: list[Compared]  # one for each precision of scratch
@@ -65,11 +66,11 @@ class Beside:
 
     @property
     def diverged(self) -> bool:
-        """Whether no training ended with a finite loss: there is nothing to compare."""
+        """Whether no training ended with a finite loss, so that there is nothing to compare."""
         return self.keras_loss is None and all(one.loss is None for one in self.compared)
 
     def findings(self, levels: Levels) -> Iterator[str]:
-        """Yield what neither rounding nor chance explains; if all trainings diverged, only what was wrong before them."""
+        """Yield the differences that neither rounding nor chance explains; if all trainings diverged, only those before the first step."""
         yield from _function("before the first step", self.start)
         if self.diverged:
             return
@@ -80,7 +81,7 @@ class Beside:
             if one.p < levels.accuracy:
                 yield (
                     f"scratch {one.dtype}: {one.scratch_alone:,} images only scratch has right, {one.keras_alone:,} only Keras: p = {one.p:.2g}, "
-                    f"chance explains what is not below {levels.accuracy:.2g}"
+                    f"below {levels.accuracy:.2g}, so chance does not explain it"
                     + (f"; Keras' loss clipped the label at about {one.label_clipped:,} steps: try --from-logits" if one.label_clipped else "")
                 )
 
@@ -102,9 +103,9 @@ def words(beside: Beside, levels: Levels, images: int) -> str:
         lines += [
             f"  scratch {one.dtype}  loss {_number(one.loss, '.4f')}  accuracy {100 * one.accuracy:.2f} %  ({one.seconds:.0f} s)",
             f"    predictions  {one.predictions_differ:,} of {images:,} differ; {one.scratch_alone:,} only scratch has right, "
-            f"{one.keras_alone:,} only Keras: p = {one.p:.2g} (no chance below {levels.accuracy:.2g})",
+            f"{one.keras_alone:,} only Keras: p = {one.p:.2g} (chance explains it down to {levels.accuracy:.2g})",
             f"    weights      differ by at most {_number(one.largest_weight_difference, '.2g')}, as a norm by {_number(one.weight_distance, '.2g')}",
-            f"    clipped      {one.label_clipped:,} labels that were given next to nothing, {one.sure_clipped:,} that were given nearly all",
+            f"    clipped      {one.label_clipped:,} labels with a probability near 0, {one.sure_clipped:,} with one near 1",
         ]
     if beside.rounding is not None:
         lines.append(f"  scratch float32 and float64: the weights differ as a norm by {beside.rounding:.2g}")

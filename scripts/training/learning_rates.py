@@ -1,6 +1,6 @@
-"""Learning rates that change during a run: for each name, the factor of a step as a pure function of the step and of the number of steps.
+"""Learning rates that change during a run: each schedule is a function of the step and the number of steps, and returns the rate's factor.
 
-Steps count from 0, the first update. A resumed run therefore needs no state to continue with the right rates.
+Steps count from 0, the first update. A resumed run needs no saved state to continue with the right rates.
 """
 
 from __future__ import annotations
@@ -16,4 +16,4 @@ SCHEDULES: dict[str, Callable[[int, int], float]] = {
     "cosine": cosine,
     "warmup-cosine": lambda step, steps: linear_warmup(step, math.ceil(steps / 20)) * cosine(step, steps),
 }
-"""Constant; divided by 10 after each third of the run; half a cosine down to 0 at the end; the same after a rise over the first twentieth."""
+"""Constant; divided by 10 after each third of the run; half a cosine down to 0; half a cosine times a linear rise over the first twentieth."""

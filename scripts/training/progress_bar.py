@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 
 def progress_bar(console: Console, words: str, *more: ProgressColumn) -> Progress:
-    """Return a progress bar that vanishes at the end; ``words`` stand before it, ``more`` columns after the number of steps."""
+    """Return a progress bar that vanishes at the end, with ``words`` before the bar and ``more`` columns after the number of steps."""
     counts = TextColumn(words), BarColumn(), MofNCompleteColumn(), TextColumn("steps")
     times = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
     return Progress(*counts, *more, *times, console=console, transient=True)

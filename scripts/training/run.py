@@ -1,4 +1,4 @@
-"""One run of compare_training.py: both sides do the same steps and are compared, a line every hundred steps, a test at the end."""
+"""A run of compare_training.py: subject and reference do the same steps and are compared; a line every hundred steps, a test at the end."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from training.progress_lines import Averages, line
 from training.subjects import Twins
 
 LINE_EVERY, LINES = 100, 500
-"""A line, and a look at the free runs, every hundred steps; in long runs fewer, so that there are at most 500 lines."""
+"""Every hundred steps, a line is printed and the free runs are compared; in long runs less often, so that there are at most 500 lines."""
 IMAGES_SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Plan(Schedule):
-    """How long to train, on how much at once, and what to check."""
+    """How long to train, the batch size, and what to check."""
 
     check_every: int  # the first step is checked, and every N-th step after it
     perturbed: int  # the number of references with perturbed rounding
@@ -52,12 +52,12 @@ class Plan(Schedule):
 
     @property
     def line_every(self) -> int:
-        """Steps from one line to the next."""
+        """The number of steps from one printed line to the next."""
         return LINE_EVERY * math.ceil(self.steps / (LINES * LINE_EVERY))
 
 
 def compared(twins: Twins, plan: Plan, digits: Digits) -> TrainingComparison:
-    """Return a comparison, ready for its first step."""
+    """Return the comparison of a subject with its references, ready for the first step."""
     first = slice(plan.batch_size)
     sample, labels = scaled(digits.train_images[first], plan.dtype), digits.train_labels[first]
     elements = plan.checks * elements_per_step(twins.architecture, TrainState(twins.subject.params, buffers=twins.subject.buffers), sample, labels)
@@ -79,8 +79,8 @@ def train(
 ) -> None:
     """Do all remaining steps; if the training diverges on both sides, note that and stop.
 
-    ``follow`` gets, before each step, the factor by which the subject multiplies its learning rate. ``averages`` are those of a checkpoint.
-    KeyboardInterrupt is raised between two steps, after a last checkpoint.
+    ``follow`` is called before each step with the factor by which the subject multiplies its learning rate. ``averages`` come from a checkpoint.
+    Ctrl-C raises KeyboardInterrupt between two steps, after a last checkpoint.
     """
     averages = averages or Averages()
     with between_steps() as interruption, progress_bar(console, "checking") as progress:
@@ -107,7 +107,7 @@ def train(
 
 
 def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, probabilities: bool, facts: RunFacts, console: Console) -> None:
-    """Compare both sides on the test images; ``probabilities`` says that the networks end in probabilities and not in logits."""
+    """Compare both sides on the test images; ``probabilities`` says that the networks return probabilities instead of logits."""
     assert comparison.free is not None
     images, labels = scaled(digits.test_images, dtype), digits.test_labels
     predictions = {}
@@ -134,7 +134,7 @@ def test(comparison: TrainingComparison, digits: Digits, dtype: npt.DTypeLike, p
 
 
 COMPUTES_WITH = {"torch": ("torch",), "jax": ("jax",), "keras": ("jax", "keras")}
-"""The packages that a reference framework computes with."""
+"""For each reference framework, the packages with which it computes."""
 
 
 def limit_threads() -> None:

@@ -1,4 +1,4 @@
-"""One run of train.py: all remaining steps, a line after each epoch, checkpoints."""
+"""A run of train.py: all remaining steps, with a line after each epoch and checkpoints."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(
 ) -> None:
     """Do all remaining steps, and write a checkpoint now and then.
 
-    KeyboardInterrupt is raised between two steps, after a last checkpoint.
+    Ctrl-C raises KeyboardInterrupt between two steps, after a last checkpoint.
     """
     per_epoch = steps_of_epoch(len(digits.train_images), options.batch_size)
     progressed, clock, before = training.progressed, Clock(options.checkpoint_every), training.progressed.seconds
@@ -59,6 +59,6 @@ def run(
 
 
 def _line(epoch: dict[str, float]) -> str:
-    """Return an epoch as text."""
+    """Return the line that is printed after an epoch."""
     train, test = (f"loss {epoch[f'{kind}_loss']:.4f}  accuracy {100 * epoch[f'{kind}_accuracy']:.2f} %" for kind in ("train", "test"))
     return f"epoch {epoch['epoch']:3}  {train}  test {test}"

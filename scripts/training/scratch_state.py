@@ -1,6 +1,6 @@
-"""The state of a scratch network in training, by name: parameters, buffers, the optimizer's state, and generators.
+"""Save and restore the state of a scratch network in training: parameters, buffers, the optimizer's state, and random generators.
 
-A restored network continues bit for bit. Its weights, which are parameters and buffers alone, are saved in a plain safetensors file.
+A restored network continues bit for bit. Its weights alone (parameters and buffers) can be saved in a plain safetensors file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from training.checkpoints import AnyArrays, Arrays, CheckpointError, read_arrays
 
 @contextmanager
 def evaluation(model: Any) -> Iterator[None]:
-    """While this is entered, every layer is in evaluation mode; after it, in its own mode again."""
+    """Inside this context, every layer is in evaluation mode; afterwards, each layer has its previous mode again."""
     before = [(layer, layer.training) for layer in model.layers.values()]
     model.eval()
     try:
@@ -29,26 +29,26 @@ def evaluation(model: Any) -> Iterator[None]:
 
 
 def weights(model: Any) -> AnyArrays:
-    """Return the arrays themselves of all parameters and buffers, named ``layer.parameter``."""
+    """Return the arrays of all parameters and buffers, not copied, named ``layer.parameter``."""
     return {f"{name}.{own}": value for name, layer in model.layers.items() for own, value in {**layer.params, **layer.buffers}.items()}
 
 
 def save_weights(model: Any, path: Path) -> None:
-    """Write parameters and buffers to a safetensors file, whole or not at all."""
+    """Write parameters and buffers to a safetensors file, atomically."""
     write_arrays(path, weights(model), {})
 
 
 def load_weights(model: Any, path: Path) -> None:
     """Load parameters and buffers from a safetensors file; nothing is converted or transposed.
 
-    CheckpointError lists all names, shapes and dtypes that are not those of the network.
+    CheckpointError lists all names, shapes and dtypes that differ from the network's.
     """
     arrays, _ = read_arrays(path, "the weights of a network")
     _take_over(weights(model), arrays, f"{path}: not the weights of this network")
 
 
 def _take_over(ours: Arrays, found: Arrays, complaint: str) -> None:
-    """Copy arrays into those of the same names."""
+    """Copy the arrays of ``found`` into those of ``ours`` with the same names; the names, shapes and dtypes have to agree."""
     faults = [f"missing: {', '.join(missing)}"] if (missing := [name for name in ours if name not in found]) else []
     faults += [f"unexpected: {', '.join(others)}"] if (others := [name for name in found if name not in ours]) else []
     for name in ours:
@@ -82,7 +82,7 @@ def _below(arrays: Arrays, prefix: str) -> AnyArrays:
 
 
 def _generators(model: Any) -> Iterator[tuple[str, np.random.Generator]]:
-    """Yield the generators that layers keep for their masks."""
+    """Yield the random generators of the layers, by name."""
     for name, layer in model.layers.items():
         for attribute, value in vars(layer).items():
             if isinstance(value, np.random.Generator):

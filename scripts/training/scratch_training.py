@@ -1,4 +1,4 @@
-"""A scratch network in training: one step after another, a test after each epoch, and a snapshot at any time between two steps."""
+"""A scratch network in training: steps, a test after each epoch, and a snapshot at any time between two steps."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Progressed:
     """The progress of a training."""
 
     steps: int = 0
-    # images, hits: images seen since the epoch began, and how many of them were classified right then
+    # images, hits: images seen since the epoch began, and how many of them were classified right
     images: int = 0
     hits: int = 0
     loss: float = 0.0  # the sum of the losses of these images
-    epochs: list[dict[str, float]] = field(default_factory=list)  # number of each epoch, loss and accuracy in training and in the test after it
-    seconds: float = 0.0  # time spent so far by all processes
+    epochs: list[dict[str, float]] = field(default_factory=list)  # for each epoch, its number, and loss and accuracy in training and test
+    seconds: float = 0.0  # time spent so far, by interrupted processes as well
     diverged: bool = False  # whether the last loss was not finite
 
 
@@ -75,6 +75,6 @@ class Training:
         return Checkpoint(identity, arrays, {"network": facts, "progressed": asdict(self.progressed)})
 
     def go_on_from(self, checkpoint: Checkpoint) -> None:
-        """Restore the state of another process."""
+        """Restore the state from a checkpoint."""
         restore(self.model, self.optimizer, Snapshot(checkpoint.arrays, checkpoint.facts["network"]))
         self.progressed = Progressed(**checkpoint.facts["progressed"])

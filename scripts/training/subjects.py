@@ -1,4 +1,4 @@
-"""The networks under test, each with its twins in the reference frameworks: where scratch, reference and harness are tied together."""
+"""The networks under test, each with its twins in the reference frameworks. This module connects scratch, reference and harness."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ REFERENCES = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
 
 
 class SettingsError(ValueError):
-    """Settings that do not go together; the message says which and what to do."""
+    """Settings cannot be combined; the message says which ones, and what to do."""
 
 
 class Resumable(Subject, Protocol):
     """A subject that can continue from the state of another process, and whose learning rate can change from step to step."""
 
     def follow(self, lr_factor: float) -> None:
-        """Do the next steps at so many times the learning rate that it began with."""
+        """Do the next steps with ``lr_factor`` times the initial learning rate."""
 
     def snapshot(self) -> Snapshot:
-        """Return all that it remembers between two steps."""
+        """Return all state that the subject keeps between two steps."""
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over a snapshot of a subject that was made in the same way."""
+        """Restore a snapshot of a subject that was made in the same way."""
 
 
 @dataclass(frozen=True)
 class Twins:
-    """A subject, the architecture that it claims to have, how to make references of it, all of these, and the device on which they compute."""
+    """A subject, its architecture, a function that makes its first reference, all references, and the device on which they compute."""
 
     subject: Resumable
     architecture: Architecture
@@ -71,7 +71,7 @@ class ScratchNetwork(TracedNetwork):
         super().__init__(parts, layouts, self._train, Dicts(loss), lambda: self.optimizer.state, self._evaluate)
 
     def follow(self, lr_factor: float) -> None:
-        """Do the next steps at so many times the learning rate that it began with."""
+        """Do the next steps with ``lr_factor`` times the initial learning rate."""
         self.optimizer.lr = self._lr * lr_factor
 
     def snapshot(self) -> Snapshot:
@@ -79,7 +79,7 @@ class ScratchNetwork(TracedNetwork):
         return snapshot(self.model, self.optimizer)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over a snapshot of a network of the same layers."""
+        """Restore a snapshot of a network with the same layers."""
         restore(self.model, self.optimizer, snapshot)
 
     def _train(self, x: Array, labels: Labels) -> Array:
@@ -95,12 +95,12 @@ class ScratchNetwork(TracedNetwork):
 
 
 def adapted(layer: scratch.Layer) -> Dicts:
-    """Return a scratch layer as the harness takes it: of a dropout, the mask that it draws is to be seen."""
+    """Return a scratch layer adapted for the harness, which has to see the masks that a dropout draws."""
     return Dicts(layer, mask="mask" if isinstance(layer, scratch.Dropout) else "")
 
 
 class ArticleNetwork(TracedNetwork):
-    """The tutorial's own network, trained in place, which remembers nothing but its parameters."""
+    """The tutorial's own network; training changes its parameters in place, and it has no other state."""
 
     def __init__(self, model: ArticleCNN, layouts: Mapping[str, LayerLayout], lr: float) -> None:
         self.model, self._lr, self._lr_factor = model, lr, 1.0
@@ -109,7 +109,7 @@ class ArticleNetwork(TracedNetwork):
         super().__init__(parts, layouts, self._train, forward=model.forward)
 
     def follow(self, lr_factor: float) -> None:
-        """Do the next steps at so many times the learning rate that it began with."""
+        """Do the next steps with ``lr_factor`` times the initial learning rate."""
         self._lr_factor = lr_factor
 
     def _train(self, image: Array, label: int) -> Any:
@@ -120,28 +120,28 @@ class ArticleNetwork(TracedNetwork):
         return Snapshot(self.params, {})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over the parameters."""
+        """Restore the parameters."""
         self.load(snapshot.arrays)
 
 
 def layered(
     model: scratch.Sequential, optimizer: Optimizer, references: Sequence[str] = ("torch",), device: str = "cpu", tf32: bool = False
 ) -> Twins:
-    """Return a scratch network, trained by an optimizer of its trainable parameters, and its twin in each reference framework, on a device."""
+    """Return a scratch network with its optimizer, and its twin in each reference framework on a device."""
     loss, settings, frozen, sources = scratch.SoftmaxCrossEntropy(), settings_of(optimizer), frozenset(model.frozen), sources_of(model)
     found = [imported(name).network(model.layers, loss, settings, frozen, sources, device, tf32) for name in references]
     return twins(ScratchNetwork(model, loss, optimizer, layouts_of(model.layers)), found)
 
 
 def article(model: ArticleCNN, settings: SgdSettings, device: str = "cpu", tf32: bool = False) -> Twins:
-    """Return the tutorial's own network and its PyTorch twin, on a device."""
+    """Return the tutorial's own network, and its PyTorch twin on a device."""
     layers = {"conv": model.conv, "pool": model.pool, "softmax": model.softmax}
     found = imported("torch").network(layers, None, settings, frozenset({"conv"} if model.frozen else ()), None, device, tf32)
     return twins(ArticleNetwork(model, layouts_of(layers), settings.lr), [found])
 
 
 def imported(name: str) -> Any:
-    """Return the module of a reference framework, imported now; raise SettingsError if the framework is not installed."""
+    """Import and return the module of a reference framework; raise SettingsError if the framework is not installed."""
     try:
         return importlib.import_module(f"reference.{REFERENCES[name]}")
     except ImportError as error:
@@ -149,32 +149,32 @@ def imported(name: str) -> Any:
 
 
 def twins(subject: Resumable, references: Sequence[NetworkReference[Any]]) -> Twins:
-    """Return a subject with its references, which all name and order parameters alike."""
+    """Return a subject with its references, which all use the same parameter names and axis order."""
     jurors = [Juror(network.name, network.architecture, network.training, network.converted) for network in references]
     return Twins(subject, jurors[0].architecture, jurors[0].make, tuple(jurors), references[0].place)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is trained and beside what."""
+    """The network to train, its settings, and the references to compare it with."""
 
     subject: str
     network: str  # one of NETWORKS
     reference: Sequence[str]  # some of REFERENCES
     dtype: npt.DTypeLike
     lr: float
-    momentum: float | None  # another one than is usual for the network
+    momentum: float | None  # None for the network's usual momentum
     batch_size: int
     freeze: Sequence[str] = ()  # layers that do not train
     device: str = "cpu"  # where the references compute
-    tf32: bool = False  # whether those in float32 may multiply in TF32 on a GPU
+    tf32: bool = False  # whether float32 references may multiply in TF32 on a GPU
     kernels: Kernels = "fast"  # of the layers of scratch
 
 
 def chosen(choice: Choice, rng: np.random.Generator) -> Twins:
     """Return the subject that was chosen, with fresh weights, and its references.
 
-    SettingsError says that the subject cannot train with these settings, DeviceError that a reference cannot compute on the device.
+    SettingsError says why the subject cannot train with these settings, DeviceError why a reference cannot compute on the device.
     """
     return _chosen_article(choice, rng) if choice.subject == "article" else _chosen_network(choice, rng)
 

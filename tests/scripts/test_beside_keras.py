@@ -140,7 +140,7 @@ FINDINGS = {
     "another-function-at-the-end": (replace(RIGHT, end=1.5), ["after the last step"]),
     "not-finite-at-the-start": (replace(RIGHT, start=None), ["before the first step"]),
     "one-side-diverged": (replace(RIGHT, compared=[replace(RIGHT.compared[0], loss=None)]), ["the loss of scratch alone"]),
-    "no-chance": (replace(RIGHT, compared=[replace(RIGHT.compared[0], p=LEVELS.accuracy / 2)]), ["chance explains"]),
+    "no-chance": (replace(RIGHT, compared=[replace(RIGHT.compared[0], p=LEVELS.accuracy / 2)]), ["chance does not explain it"]),
     "just-chance": (replace(RIGHT, compared=[replace(RIGHT.compared[0], p=LEVELS.accuracy)]), []),
     "both-diverged": (DIVERGED, []),
     "both-diverged-from-different-functions": (replace(DIVERGED, start=2.0), ["before the first step"]),

@@ -132,7 +132,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
-    assert "Exit status: 0 the two sides agree, 1 they differ, 2 they could not be checked" in " ".join(capsys.readouterr().out.split())
+    assert "Exit status: 0 subject and references agree, 1 they differ, 2 they could not be compared" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_wrong_option(capsys: pytest.CaptureFixture[str], tmp_path: Path, option
         pytest.param("--subject article --freeze softmax", ("--freeze softmax", "expected conv"), id="article-softmax-frozen"),
         pytest.param("--subject article --batch-size 2", ("--batch-size 2", "one image at a time", "--subject scratch"), id="article-in-batches"),
         pytest.param("--device cuda:99", ("--device: PyTorch cannot compute in float64 on device 'cuda:99'", "cpu"), id="no-such-device"),
-        pytest.param("--tf32 --dtype float32", ("--tf32: only float32 on cuda", "not float32 on cpu"), id="tf32-on-cpu"),
-        pytest.param("--tf32 --device cuda", ("--tf32: only float32 on cuda", "not float64 on cuda"), id="tf32-in-float64"),
+        pytest.param("--tf32 --dtype float32", ("--tf32: TF32 is only for float32 on cuda", "not for float32 on cpu"), id="tf32-on-cpu"),
+        pytest.param("--tf32 --device cuda", ("--tf32: TF32 is only for float32 on cuda", "not for float64 on cuda"), id="tf32-in-float64"),
         pytest.param("--subject article --kernels plain", ("--kernels plain", "loops of its own", "--subject scratch"), id="article-with-kernels"),
         pytest.param("--subject article --momentum 0.9", ("--momentum", "leave it at 0", "--subject scratch"), id="article-with-momentum"),
     ],

@@ -135,7 +135,7 @@ def test_checkpoint_is_not_overwritten_unasked(stopped: Path, capsys: pytest.Cap
 def test_fewer_epochs_than_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main([*SMALL, *CHECKPOINT, "--epochs", "2"]) == 0
     assert train.main([*SMALL, *CHECKPOINT, "--epochs", "1"]) == 2
-    assert "--epochs 1: run.safetensors has 2 behind it" in capsys.readouterr().err
+    assert "--epochs 1: run.safetensors has 2 already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

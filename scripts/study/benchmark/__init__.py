@@ -1,1 +1,1 @@
-"""The parts of ``scripts/benchmark.py``: what is measured, targets, facts and pages."""
+"""The code of ``scripts/benchmark.py``: measurements, targets, facts and pages."""

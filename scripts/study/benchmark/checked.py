@@ -1,4 +1,4 @@
-"""The cost of a checked step, beside the steps that its sides do alone."""
+"""The cost of a checked step, compared with the steps of the subject, the reference and the oracle alone."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from study.benchmark.sides import DTYPE, Workload
 from study.workers import report
 
 STEPS = 1_000
-"""About how many steps are checked; the tolerances depend on it a little."""
+"""About how many steps are checked; the tolerances depend slightly on this number."""
 
 
 def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, Any]) -> Facts:
-    """Return, for each workload, the time of a checked step over the sum of subject, reference and oracle."""
+    """Return, for each workload, the time of a checked step over the sum of the times of subject, reference and oracle alone."""
     rows, wrong = [], []
     for given in workloads:
         workload = Workload(**given)

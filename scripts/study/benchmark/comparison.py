@@ -1,4 +1,4 @@
-"""A comparison of a scratch network with PyTorch, as compare_training.py makes it, for the parts of the benchmark that time its steps."""
+"""Compare a scratch network with PyTorch as compare_training.py does, for the parts of the benchmark that time checked steps."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Step = Callable[[Images, Labels], object]
 
 
 def beside_torch(model: scratch.Sequential, optimizer: scratch.Optimizer) -> Twins:
-    """Return a network and its references in PyTorch, which compute with one thread, as in compare_training.py."""
+    """Return a network and its references in PyTorch; PyTorch gets one thread, as in compare_training.py."""
     torch.set_num_threads(1)
     return layered(model, optimizer)
 
 
 def comparison(twins: Twins, x: Images, labels: Labels, steps: int) -> TrainingComparison:
-    """Return a comparison with one reference, ready for its first step, which takes a batch like this one.
+    """Return a comparison with one reference, ready for training steps on batches like ``x`` and ``labels``.
 
-    About so many ``steps`` will be checked; the tolerances depend on it.
+    ``steps`` is about how many steps will be checked; the tolerances depend on this number.
     """
     start = TrainState(twins.subject.params, buffers=twins.subject.buffers)
     precision = Precision(DTYPE, steps * elements_per_step(twins.architecture, start, x, labels))
@@ -49,7 +49,7 @@ def endless(batch: int, size: int = 28, count: int = 8) -> Batches:
 
 
 def stepping(step: Step, batches: Batches) -> Run:
-    """Return a run that does a step on each of the next batches."""
+    """Return a function that does a number of steps, each on the next batch."""
     return repeated(lambda: step(*next(batches)))
 
 

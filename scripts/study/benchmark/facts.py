@@ -23,7 +23,7 @@ RIGHT, WRONG, NOT_MEASURED = 0, 1, 2
 
 
 def facts_of(found: Sequence[tuple[Task, Facts]], choice: Choice, command: str, load: float) -> Facts:
-    """Return what all tasks found, with the targets and the verdict; ``load`` is how many cores other processes kept busy at the beginning."""
+    """Return the findings of all tasks with the targets and the verdict; ``load`` is how many cores other processes kept busy at the beginning."""
     facts: dict[str, Any] = {name: [row for _, own in found for row in own.get(name, [])] for name in LISTS}
     facts |= {name: next((own[name] for _, own in found if name in own), None) for name in SINGLE}
     facts["missing"] = list({tuple(row.items()): row for row in facts["missing"]}.values())

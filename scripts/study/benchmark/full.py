@@ -26,7 +26,7 @@ CHECK_EVERY = 100
 
 
 def measured(folder: str, steps: int, threads: int) -> Facts:
-    """Return how long each of the three takes, and how long it would take for the whole of MNIST."""
+    """Return the seconds of scratch alone, PyTorch alone and the checked run: those measured, and those extrapolated to the whole of MNIST."""
     shown, workload = load(Path(folder)), Workload("tutorial", 1)
     sides = {}
     for name in ("scratch", "torch"):
@@ -59,7 +59,7 @@ def measured(folder: str, steps: int, threads: int) -> Facts:
 
 
 def _chunks(shown: Digits, steps: int) -> Iterator[tuple[int, list[tuple[Images, Labels]]]]:
-    """Yield the number of steps done before, and the images of the next steps; each epoch shuffles them again."""
+    """Yield the images of the next steps, with the number of steps done before; each epoch shuffles the images again."""
     rng, done = np.random.default_rng(0), 0
     while done < steps:
         order = rng.permutation(len(shown.train_labels))[: steps - done]

@@ -1,6 +1,6 @@
-"""How a plain step and a checked one grow with the batch, the image, the channels and the depth: seconds ~ size ** exponent.
+"""Measure how the time of plain and checked steps grows with the batch, the image, the channels and the depth: seconds ~ size ** exponent.
 
-The exponent is the slope of a straight line through the logarithms. The fixed cost of every step makes the slope smaller than that of the work alone.
+The exponent is the slope of a straight line through the logarithms. The fixed cost of each step makes it smaller than the exponent of the work alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STEPS = 1_000
 class Size:
     """A network of 3x3 convolutions that keep the size of the image, each followed by a ReLU, then a pool and a linear layer."""
 
-    # batch, side, channels, depth: images in a step; pixels of one side of an image; filters of each convolution; number of convolutions
+    # batch: images in a step; side: height and width of an image; channels: filters of each convolution; depth: number of convolutions
     batch: int = 8
     side: int = 28
     channels: int = 8
@@ -53,11 +53,11 @@ GROWTHS: dict[str, Callable[[Size, int], Size]] = {
     "channels": lambda size, n: replace(size, channels=n),
     "depth": lambda size, n: replace(size, depth=n),
 }
-"""What grows, and how a size with that many of it is made."""
+"""For each quantity that grows, a function that returns a size with the given value of it."""
 
 
 def measured(growths: dict[str, Sequence[int]], threads: int, pace: dict[str, Any]) -> Facts:
-    """Return the milliseconds of both kinds of step at each size of each growth, and the exponents."""
+    """Return the milliseconds of a plain and a checked step at each size, and the exponents of their growth."""
     rows, wrong = [], []
     for growth, sizes in growths.items():
         points = []
@@ -84,5 +84,5 @@ def _at(size: Size, pace: Pace) -> tuple[dict[str, float], str]:
 
 
 def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
-    """Return the slope of a straight line through the logarithms."""
+    """Return the slope of the straight line that fits the logarithms of times against those of sizes."""
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])

@@ -19,7 +19,7 @@ from crosscheck.oracles.optimizers.rules import RULES
 from study.benchmark.sides import EachStep, Images, Masks, Workload
 
 KERNEL, IMAGES = Layout("o i h w -> h w i o"), Layout("n h w c -> n c h w")
-"""From scratch's order of a kernel to JAX's, and from JAX's order of images to scratch's."""
+"""``KERNEL`` leads from scratch's axis order of a kernel to JAX's, ``IMAGES`` from JAX's axis order of images to scratch's."""
 
 
 def applied(layer: object, x: Any, params: dict[str, Any], key: Any) -> Any:
@@ -42,12 +42,12 @@ def applied(layer: object, x: Any, params: dict[str, Any], key: Any) -> Any:
 
 
 def drawn(layer: scratch.Dropout, key: Any, shape: tuple[int, ...]) -> Any:
-    """Return the mask that a dropout draws with a key."""
+    """Return the mask that a dropout layer draws with a key."""
     return jax.random.bernoulli(key, 1 - layer.p, shape)
 
 
 def layouts_of(layers: dict[str, Any]) -> dict[str, Layout]:
-    """Return the layout from each parameter of scratch, by its name, to that of a network with channels last."""
+    """Return, for each parameter by its name, the layout that leads from scratch's array to that of a channels-last network."""
     layouts, channels, before = dict[str, Layout](), 0, None
     for name, layer in layers.items():
         layouts |= {f"{name}.{own}": KERNEL if value.ndim == 4 else Layout() for own, value in layer.params.items()}
@@ -61,7 +61,7 @@ def layouts_of(layers: dict[str, Any]) -> dict[str, Layout]:
 
 
 class JaxSide(EachStep):
-    """One jitted function that takes weights, state and a batch and returns the new weights and state."""
+    """A side with one jitted function, which takes weights, state and a batch and returns the new weights and state."""
 
     def __init__(self, workload: Workload) -> None:
         training = workload.training()
@@ -85,7 +85,7 @@ class JaxSide(EachStep):
             return {name: one[0] for name, one in updated.items()}, {name: one[1] for name, one in updated.items()}, key, own, value
 
         self._compiled = jax.jit(step, donate_argnums=(0, 1))
-        # Without a dropout, no key is needed.
+        # Without dropout layers, the step needs no key.
         self._plain = jax.jit(lambda params, state, images, labels: step(params, state, self._key, images, labels), donate_argnums=(0, 1))
 
     def _keys(self, key: Any) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class JaxSide(EachStep):
         return float(loss)
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss and the masks: the same key draws the same masks again."""
+        """Do one training step; return its loss and its dropout masks, which the same key draws again."""
         return self.step(images, labels), self._drawn(images.shape)
 
     def _drawn(self, shape: tuple[int, ...]) -> Masks:

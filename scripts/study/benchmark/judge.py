@@ -1,9 +1,9 @@
-"""Whether a side of the benchmark is right: each judged step is compared with the oracle's whole step from the same weights.
+"""Judge whether a side of the benchmark is right: its steps are compared with the oracle's whole steps from the same weights.
 
 Loss and updated weights are compared with float64, up to what rounding explains, as everywhere in this project. Dropout uses the mask that the side
-itself drew. The state of a side's optimizer is not visible; the oracle keeps its own, and a bound of the errors that may have added up in it.
+itself drew. The state of a side's optimizer is not visible: the oracle keeps its own state, and a bound of the errors that may have added up in it.
 
-Decisions at kinks are not excused: one that rounding changed, and that moves a weight by more than the tolerance, is reported as a mismatch.
+Decisions at kinks are not excused: if rounding changes a decision, and this moves a weight by more than the tolerance, that is a mismatch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Judge:
     """Judges the first steps of one side."""
 
     side: Side
-    architecture: Architecture  # PyTorch's oracles
+    architecture: Architecture  # the network of PyTorch's oracles
     layouts: Mapping[str, LayerLayout]  # from the side's parameters to PyTorch's
     steps: int  # how many steps will be judged
     _done: int = 0
@@ -47,7 +47,7 @@ class Judge:
 
     @staticmethod
     def of(side: Side, workload: Workload, steps: int) -> Judge:
-        """Return the judge of a side that has not done any step."""
+        """Return the judge of a side that has not trained yet."""
         loss = None if side.tie_rule else scratch.SoftmaxCrossEntropy()
         architecture = imported("torch").network(side.layers, loss, workload.settings()).architecture
         return Judge(side, architecture, layouts_of(side.layers), steps)
@@ -77,7 +77,7 @@ class Judge:
         }
 
     def _ruled(self, start: TrainState, x: Array, labels: Labels, precision: Precision) -> Architecture:
-        """Return the architecture with the side's own tie rule, if it has one."""
+        """Return the architecture, with the side's tie rule if this differs from PyTorch's."""
         if not self.side.tie_rule:
             return self.architecture
         step = oracle_step(self.architecture, start, x, labels, precision, {})
@@ -86,7 +86,7 @@ class Judge:
 
 
 def wrong(judgements: list[Judgement]) -> str:
-    """Return in words the first mismatch; empty if there is none."""
+    """Return a description of the first mismatch; empty if there is none."""
     found = next((j for j in judgements if j.verdict is not Verdict.MATCH), None)
     if found is None:
         return ""

@@ -21,11 +21,11 @@ import keras  # isort: skip
 __all__ = ["NAME", "KerasSide"]
 
 NAMES = {"weight": "kernel", "bias": "bias"}
-"""The names that Keras has for scratch's parameters."""
+"""Keras' names of scratch's parameters."""
 
 
 def counterpart(layer: object, seed: int) -> Any:
-    """Return Keras' layer for one of scratch's."""
+    """Return Keras' version of a scratch layer."""
     match layer:
         case scratch.Conv2d():
             return keras.layers.Conv2D(len(layer.params["weight"]), layer.kernel_size, layer.stride, use_bias="bias" in layer.params)
@@ -43,7 +43,7 @@ def counterpart(layer: object, seed: int) -> Any:
 
 
 def optimizer(settings: object) -> Any:
-    """Return Keras' optimizer with the settings of scratch's."""
+    """Return Keras' optimizer with a scratch optimizer's settings."""
     match settings:
         case SgdSettings():
             return keras.optimizers.SGD(settings.lr, settings.momentum)
@@ -57,7 +57,7 @@ def _missing(what: str) -> TypeError:
 
 
 class KerasSide(EachStep):
-    """A model that trains by its own ``fit``, with its jitted step."""
+    """A compiled Keras model, trained by its own ``fit``."""
 
     def __init__(self, workload: Workload) -> None:
         training = workload.training()
@@ -87,7 +87,7 @@ class KerasSide(EachStep):
         return float(history.history["loss"][0])
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss and the masks: a generator in the same state draws the same masks again."""
+        """Do one training step; return its loss and its dropout masks, which a generator in the same state draws again."""
         states = {name: np.array(layer.seed_generator.state.value) for name, layer in self._drops.items()}
         loss = self._fit(images, labels)
         masks: dict[str, Any] = {}

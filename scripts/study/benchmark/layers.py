@@ -1,6 +1,7 @@
-"""Each layer alone, forward and backward, scratch beside PyTorch: on its input when the network sees digits, and on a random upstream gradient.
+"""Time each layer alone, forward and backward, in scratch and PyTorch: on its input in a network that sees digits, and a random upstream gradient.
 
-Each layer of both is judged on the same arrays that it is timed on. The first layer, which gets images, does not compute the gradient of its input.
+Both implementations of a layer are judged on the arrays that they are timed on. The first layer, which gets images, does not compute its input
+gradient.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ from study.workers import report
 
 @dataclass(frozen=True)
 class Alone:
-    """One layer with its arrays."""
+    """A layer of scratch, its version in PyTorch, and the arrays to run both on."""
 
-    layer: scratch.Layer  # of scratch
+    layer: scratch.Layer
     module: nn.Module
     layout: LayerLayout
     x: Array
     grad_output: Array
-    first: bool  # whether the gradient of the input is not computed
+    first: bool  # whether this is the first layer, which does not compute its input gradient
 
     def backward(self) -> Array | None:
         """Run scratch's backward pass and return the gradient of the input; None for the first layer."""
@@ -48,13 +49,13 @@ class Alone:
         return self.layer.backward(self.grad_output)
 
     def tensors(self) -> list[torch.Tensor]:
-        """Return the tensors that PyTorch differentiates with respect to: the input, except of the first layer, and the parameters."""
+        """Return the input and the parameters as tensors; all require gradients, except the input of the first layer."""
         x = torch.from_numpy(self.x).requires_grad_(not self.first)
         return [x, *self.module.parameters()]
 
 
 def measured(workloads: Sequence[dict[str, Any]], threads: int, pace: dict[str, Any]) -> Facts:
-    """Return a row for each layer and direction, and which layers are wrong."""
+    """Return the times of each layer and direction, and which layers are wrong."""
     found: dict[str, list[Any]] = {"layers": [], "wrong": []}
     for given in workloads:
         workload = Workload(**given)
@@ -108,7 +109,7 @@ def _judged(name: str, alone: Alone) -> dict[str, list[Judgement]]:
 
 
 def _mask(alone: Alone, own: dict[str, Array | None]) -> dict[str, Any]:
-    """Return the mask of a dropout: where its gradient is not zero, because a random upstream gradient is nowhere zero."""
+    """Return a dropout layer's mask: it kept the elements with a nonzero input gradient, because the random upstream gradient is nowhere zero."""
     return {"mask": own["grad_input"] != 0} if isinstance(alone.layer, scratch.Dropout) else {}
 
 

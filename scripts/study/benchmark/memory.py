@@ -1,4 +1,4 @@
-"""Peak memory of a process that trains, beyond what it has after all imports. Each side is measured in its own process."""
+"""Measure the peak memory of a training process, beyond its memory after all imports. Each side runs in its own process."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def measured_run(folder: str, steps: int, threads: int) -> Facts:
 
 
 def now() -> float:
-    """Return the mebibytes that this process has in memory now; if the system does not say, its peak."""
+    """Return the mebibytes that this process has in memory now, or if the system does not say, the peak so far."""
     return _of("VmRSS")
 
 
 def peak() -> float:
     """Return the peak of this process in mebibytes."""
-    # The peak of getrusage includes the memory of the parent when it started this process.
+    # Not getrusage: its peak includes the parent's memory at the time when the parent started this process.
     return _of("VmHWM")
 
 

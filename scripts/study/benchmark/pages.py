@@ -16,17 +16,17 @@ from study.documents import DOCS, Block, Document
 from study.pages import Rows, Sheet, markdown, print_headline, table, templates, title
 
 REACHED = {True: ("reached", "match"), False: ("not reached", "mismatch"), None: ("not measured", "undecided")}
-"""The state of a target in words, and the verdict that gives it its colour."""
+"""For a target that is reached, not reached or not measured: the words, and the verdict whose colour they get."""
 
 BUSY = 0.5
-"""If other processes keep more cores busy than this, the reader has to know."""
+"""If other processes kept at least this many cores busy at the beginning, the pages say so."""
 
 TEXTS = ("side", "layer", "direction", "target", "")
-"""Headings of columns of words."""
+"""Headings of the columns that hold text; the other columns hold numbers."""
 
 
 def show(facts: Facts, console: Console) -> None:
-    """Print the verdict, what is wrong or missing, and the tables, the targets last."""
+    """Print the verdict, what is wrong or missing, and the tables; the targets come last."""
     print_headline(facts, complaints(facts), console)
     for sheet in sheets(facts):
         console.print(table(sheet))
@@ -53,14 +53,14 @@ def complaints(facts: Facts) -> list[str]:
 
 
 def figure(value: float | None) -> str:
-    """Return a number with three digits, a dash for none."""
+    """Return a number with three digits; a dash for None."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def figures(row: Facts, *names: str) -> Iterable[str]:
-    """Return numbers of a row of the facts as cells."""
+    """Return the named numbers of a row as cells of a table."""
     return (figure(row[name]) for name in names)
 
 

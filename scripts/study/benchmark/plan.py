@@ -1,4 +1,4 @@
-"""What the benchmark measures: its parts and their tasks."""
+"""The parts of the benchmark, and the tasks of each part."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ PARTS = {
     "full": "the tutorial's whole training, plain and checked at every 100th step",
     "startup": "the harness imported, the command's help",
 }
-"""The parts by name, each with what it measures."""
+"""What each part measures, by the part's name."""
 
 TUTORIAL, CNN = "tutorial", "keras-mnist-cnn"
 BATCHES = (1, 8, 32, 128, 512)
 CNN_BATCH = 128
 IMAGES_OF_MNIST, EPOCHS = 60_000, 3
 STEPS = 3_000
-"""Steps of the full run, unless all of them are wanted."""
+"""The steps of the full run without ``--full``."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the command line asks for."""
+    """The choices that the command line makes."""
 
-    parts: Sequence[str]  # of PARTS
-    sides: Sequence[str]  # of SIDES
+    parts: Sequence[str]  # some of PARTS
+    sides: Sequence[str]  # some of SIDES
     threads: Sequence[int]  # numbers of threads to measure with
     quick: bool
     folder: Path  # the folder with the images of the full run
@@ -43,7 +43,7 @@ class Choice:
 
 
 def every_thread() -> list[int]:
-    """Return the numbers of threads to measure with: one, and all."""
+    """Return the numbers of threads to measure with: 1, and one per core."""
     return sorted({1, available()})
 
 
@@ -58,7 +58,7 @@ def planned(choice: Choice) -> list[Task]:
         return {"rounds": quick_rounds, "seconds": quick_seconds} if quick else {"rounds": rounds, "seconds": seconds}
 
     def tutorial(*batches: int, cnn: bool = False) -> list[dict[str, Any]]:
-        """Return workloads of the tutorial's network, and of Keras' example."""
+        """Return a workload of the tutorial's network for each batch size, and with ``cnn`` one of Keras' example."""
         return [*({"network": TUTORIAL, "batch": batch} for batch in batches), *[{"network": CNN, "batch": CNN_BATCH}] * cnn]
 
     folder, usual = str(choice.folder), pace(15, 0.1, 5, 0.02)

@@ -1,4 +1,4 @@
-"""The pictures of the benchmark: the training step of each side over the batch size, and how plain and checked steps grow."""
+"""The pictures of the benchmark: the time of a training step against the batch size, and how plain and checked steps grow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from study.benchmark.plan import TUTORIAL
 
 
 def steps(facts: Facts) -> str:
-    """Return a picture of the microseconds per image of each side over the batch size, one panel for each number of threads."""
+    """Plot the microseconds per image of each program against the batch size, with one panel per number of threads."""
     rows = [row for row in facts["training_step"] if row["network"] == TUTORIAL]
     threads = sorted({row["threads"] for row in rows})
     colours = {side: mpl.colormaps["tab10"](number) for number, side in enumerate(facts["sides"])}
@@ -34,7 +34,7 @@ def steps(facts: Facts) -> str:
 
 
 def growth(facts: Facts) -> str:
-    """Return a picture of the milliseconds of plain and checked steps over the size, one panel for each growth."""
+    """Plot the milliseconds of plain and checked steps against size, with one panel for each quantity that grows."""
     rows = facts["growth"]
 
     def draw(figure: Figure) -> None:

@@ -1,6 +1,6 @@
-"""Timing side by side: all sides run in one process, in turns, round by round, so that a slow spell of the machine slows all of them.
+"""Time several sides in turns: in each round all sides run, in one process, so that a slow spell of the machine slows all of them.
 
-A figure is the median over the rounds. Two sides are compared by the median of the ratios of each round, which a slow spell changes less.
+A figure is the median over the rounds. Two sides are compared by the median of their ratios in each round, which a slow spell changes less.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 WARMED = 10
-"""One repetition in this many runs untimed at the beginning of each turn; none if there are fewer."""
+"""Before each timed run, a side warms up with one untimed repetition for each 10 timed ones."""
 
 Run = Callable[[int], object]
-"""Does something that many times."""
+"""A function that repeats something as many times as its argument says."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How long to measure."""
+    """How many rounds to measure, and how long each side runs in a round."""
 
     rounds: int
-    seconds: float  # of one side in a round, which runs at least once
+    seconds: float  # about how long each side runs in a round; it does at least one repetition
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Times:
         return 1e3 * statistics.median(self.rounds[side])
 
     def times(self, side: str, other: str) -> float:
-        """Return how many times as long as another side one took: the median of the rounds."""
+        """Return how many times as long as ``other`` the side took: the median over the rounds."""
         return statistics.median(one / two for one, two in zip(self.rounds[side], self.rounds[other], strict=True))
 
 
 def repeated(action: Callable[[], object]) -> Run:
-    """Return a run that does an action again and again."""
+    """Return a run that repeats an action."""
 
     def run(count: int) -> None:
         for _ in range(count):
@@ -52,7 +52,7 @@ def repeated(action: Callable[[], object]) -> Run:
 
 
 def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] = time.perf_counter) -> Times:
-    """Time several runs in turns by a clock that returns seconds; every other round goes through them in reverse order."""
+    """Time several runs in turns; every other round takes them in reverse order. ``clock`` returns seconds."""
 
     def timed(run: Run, repetitions: int) -> float:
         before = clock()
@@ -70,7 +70,7 @@ def alternated(runs: Mapping[str, Run], pace: Pace, clock: Callable[[], float] =
     try:
         for number in range(pace.rounds):
             for name in list(runs) if number % 2 else reversed(list(runs)):
-                # Threads of the previous side may still wait for work, and its data fill the caches.
+                # Threads of the previous side may still be waiting for work, and its data may fill the caches.
                 if counts[name] >= WARMED:
                     runs[name](counts[name] // WARMED)
                 found[name].append(timed(runs[name], counts[name]))

@@ -1,7 +1,7 @@
 """The sides of the benchmark: programs that train the same network from the same weights, each in its usual way.
 
 A step begins with images as bytes and ends with new weights and the loss as a number. A side also shows its weights and dropout masks, with
-scratch's names and layouts, so that one judge can judge all. A new side is one more entry in :data:`SIDES` and a class.
+scratch's names and layouts, so that one judge can judge all. To add a side, write a class and add an entry to :data:`SIDES`.
 """
 
 from __future__ import annotations
@@ -42,39 +42,39 @@ class Workload:
     seed: int = 0  # of the initial weights
 
     def training(self) -> Training:
-        """Return scratch's training, each time with the same initial weights."""
+        """Return a new training by scratch; the initial weights are the same each time."""
         recipe = NETWORKS[self.network]
         model = recipe.make(np.random.default_rng(self.seed), DTYPE)
         return Training(model, recipe.trained_by(model.trainable_params))
 
     def settings(self) -> Any:
-        """Return the settings of the optimizer in the form that the references take."""
+        """Return the optimizer's settings in the form that the references take."""
         return settings_of(self.training().optimizer)
 
 
 class Side(Protocol):
-    """One program that trains."""
+    """A program that trains a network."""
 
     @property
     def layers(self) -> Mapping[str, object]:
-        """Its layers as layers of scratch, for the judge."""
+        """The network's layers as layers of scratch, for the judge."""
 
     @property
     def tie_rule(self) -> str:
-        """The rule for ties in max pooling that the side is known to follow; empty if it is that of the frameworks."""
+        """The side's rule for ties in max pooling, if it is known to differ from the frameworks' rule; otherwise empty."""
 
     def run(self, batches: Sequence[tuple[Images, Labels]]) -> None:
         """Do one training step on each batch, in the fastest usual way; this is timed."""
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss and the masks of its dropouts, by layer."""
+        """Do one training step; return its loss and its dropout masks, by layer."""
 
     def params(self) -> dict[str, Array]:
-        """Return copies of the parameters, named as in ``layers`` and in its layouts."""
+        """Return copies of the parameters, with the names and layouts of ``layers``."""
 
 
 class EachStep:
-    """A side that trains by a loop over its steps, with the tie rule of the frameworks and without dropout, unless a subclass says otherwise."""
+    """A side that trains step by step. Unless a subclass says otherwise, it has the frameworks' tie rule and no dropout."""
 
     tie_rule = ""
 
@@ -88,7 +88,7 @@ class EachStep:
             self.step(images, labels)
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss, and no masks."""
+        """Do one training step; return its loss and an empty mapping of masks."""
         return self.step(images, labels), {}
 
 
@@ -108,19 +108,19 @@ class ScratchSide(EachStep):
         return {name: value.copy() for name, value in self.training.model.params.items()}
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss and the masks of its dropouts."""
+        """Do one training step; return its loss and its dropout masks."""
         loss = self.step(images, labels)
         return loss, {name: layer.mask for name, layer in self.layers.items() if isinstance(layer, scratch.Dropout) and layer.mask is not None}
 
 
 POOLED = Layout("(c h w) k -> (h w c) k", dict(zip("hwc", article.POOLED_SHAPE, strict=True)))
-"""From the order in which scratch flattens to that of the tutorial."""
+"""The layout that leads from the order in which scratch flattens images to the order of the tutorial."""
 
 
 class ArticleSide(EachStep):
     """The tutorial's own loops, which train on one image at a time.
 
-    Its max pooling gives the gradient to every pixel that ties. It is judged by that rule: otherwise this known difference would hide any other.
+    Their max pooling gives the gradient to every pixel that ties. The judge applies the same rule; otherwise this known difference would hide others.
     """
 
     tie_rule = "all"
@@ -153,14 +153,14 @@ SIDES: dict[str, tuple[str, str, str]] = {
     "jax": ("study.benchmark.jax_side", "JaxSide", "JAX, jitted"),
     "keras": ("study.benchmark.keras_side", "KerasSide", "Keras' fit, on JAX"),
 }
-"""Each side: its module, its class, and its name in tables."""
+"""For each side, its module, its class, and its name in tables."""
 
 OPTIONAL = ("torch.compile",)
-"""Sides that are measured if they can be; the report says if they cannot, which is not a failure."""
+"""Sides that may be missing: if they cannot be measured, the report says so, and the benchmark does not fail."""
 
 
 def applicable(name: str, workload: Workload) -> bool:
-    """Return whether a side can train a workload: the article's loops have one network and take one image at a time."""
+    """Return whether a side can train a workload: the article's loops train only the tutorial's network, one image at a time."""
     return name != "article" or (workload.network, workload.batch) == ("tutorial", 1)
 
 
@@ -175,7 +175,7 @@ def made(name: str, workload: Workload) -> Side:
 
 
 def digits(batch: int, count: int) -> list[tuple[Images, Labels]]:
-    """Return batches of the digits that ship, in order; after the last digit the first one follows again."""
+    """Return batches of the digits that ship, in order; after the last digit they start again."""
     shipped = load(SHIPPED)
     picked = [np.arange(number * batch, (number + 1) * batch) % len(shipped.train_labels) for number in range(count)]
     return [(shipped.train_images[own], shipped.train_labels[own]) for own in picked]

@@ -1,4 +1,4 @@
-"""How long it takes to import the harness, and to show the command's help: each in its own process, in turns."""
+"""The time that it takes to import the harness and to show its help. The commands run in turns, each in its own process."""
 
 from __future__ import annotations
 

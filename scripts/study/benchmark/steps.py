@@ -1,4 +1,4 @@
-"""The training step of each side: judged by the oracle first, and timed only if it is right."""
+"""Time the training step of each side, after the oracle has judged that the side is right."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from study.workers import report
 
 BASE = "scratch"
 JUDGED = 2
-"""Steps that are judged before the clock starts; the second one starts from the state after the first."""
+"""The number of steps that are judged before the timing; each starts from the state after the previous one."""
 BATCHES = 8
-"""Batches that the timed steps use again and again."""
+"""The timed steps cycle through this many batches."""
 
 
 def measured(workloads: Sequence[dict[str, Any]], sides: Sequence[str], threads: int, pace: dict[str, Any]) -> Facts:
-    """Return the rows of the table, and which sides are wrong or missing and why."""
+    """Return the times of all sides, and which sides are wrong or missing and why."""
     found: dict[str, list[Any]] = {"training_step": [], "wrong": [], "missing": []}
     for given in workloads:
         workload = Workload(**given)
@@ -47,7 +47,7 @@ def measured(workloads: Sequence[dict[str, Any]], sides: Sequence[str], threads:
 
 
 def judged(name: str, workload: Workload, data: Sequence[tuple[Images, Labels]]) -> tuple[Side, str]:
-    """Return a side after its first steps, and what is wrong with them, empty if nothing is; raise MissingError if it cannot be measured."""
+    """Return a side after its first steps, and what is wrong with them (empty if they are right). Raise MissingError if it cannot be measured."""
     side = made(name, workload)
     judge = Judge.of(side, workload, JUDGED)
     return side, wrong([judgement for batch in data[:JUDGED] for judgement in judge.step(*batch)])

@@ -1,4 +1,4 @@
-"""The targets of the benchmark beside the figures that were measured."""
+"""The targets of the benchmark, compared with the measured figures."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from study.benchmark.plan import CNN, CNN_BATCH, TUTORIAL
 
 @dataclass(frozen=True)
 class Target:
-    """One target."""
+    """A target for one figure of the benchmark."""
 
     part: str  # the part of the benchmark that measures it
     what: str
     find: Callable[[Facts], list[float]]  # returns the measured figures, one for each number of threads; the worst one counts
     unit: str = "times"
-    # at_least, at_most: the aim; one of them is infinite
+    # at_least, at_most: the limits of the figure; one of them is infinite
     at_least: float = -math.inf
     at_most: float = math.inf
 
     @property
     def aim(self) -> str:
-        """The aim in words."""
+        """The limit in words."""
         return f"at least {self.at_least:g} {self.unit}" if math.isfinite(self.at_least) else f"at most {self.at_most:g} {self.unit}"
 
 
@@ -47,7 +47,7 @@ def _full(facts: Facts, what: str) -> list[float]:
 
 def _memory(facts: Facts) -> list[float]:
     run = facts["memory_run"]
-    # 0: the process had as much memory before the run as the run needs, and no ratio exists.
+    # If the run fits into the memory that the process had before, the first step needs 0 more, and there is no ratio.
     return [run["mebibytes"] / run["first_mebibytes"]] if run and run["first_mebibytes"] else []
 
 
@@ -56,7 +56,7 @@ def _startup(facts: Facts) -> list[float]:
 
 
 def _step(side: str, words: str, batch: int, least: float, network: str = TUTORIAL) -> Target:
-    """Return the target of a side's training step over scratch's."""
+    """Return a target for the ratio of a side's training step to scratch's."""
     name = f"{words} step over scratch's, {network}, batch {batch}"
     return Target("steps", name, partial(_times, network=network, batch=batch, side=side), at_least=least)
 
@@ -76,7 +76,7 @@ TARGETS = [
 
 
 def compared(facts: Facts) -> Iterator[Facts]:
-    """Yield each target of the parts that were run with the measured figure; None if there is none."""
+    """Yield each target of the parts that were run, with its measured figure, or None if it was not measured."""
     for target in TARGETS:
         if target.part not in facts["parts"]:
             continue

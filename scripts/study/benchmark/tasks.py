@@ -1,4 +1,4 @@
-"""The parts of the benchmark as tasks, each in a fresh process that has its threads and cores from before its first import."""
+"""The parts of the benchmark as tasks. Each runs in a new process, whose number of threads and cores is set before anything is imported."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ class Task:
     """One piece of the benchmark."""
 
     part: str  # the part of the benchmark that it belongs to
-    function: str  # ``module.name`` of the function that measures it, which gets the settings and the threads and returns plain data
+    # ``module.name`` of the function that measures this piece: it gets the settings and the number of threads, and returns plain data
+    function: str
     threads: int
     settings: dict[str, Any]  # plain data
 
     @property
     def key(self) -> str:
-        """The name of its result."""
+        """The name of the task's result."""
         return f"{self.part}, {self.threads}: {json.dumps(self.settings)}"
 
 
 def setting(task: Task) -> Setting:
-    """Return what the process of a task is started with."""
+    """Return the setting with which a task's process is started."""
     return Setting(task.threads, pinned=True)
 
 

@@ -19,13 +19,13 @@ from study.benchmark.sides import EachStep, Images, Masks, MissingError, Workloa
 
 
 class TorchSide(EachStep):
-    """PyTorch's modules, loss and optimizer, called one after another."""
+    """PyTorch's usual training loop, with modules, loss and optimizer."""
 
     def __init__(self, workload: Workload) -> None:
         training = workload.training()
         self.layers = training.model.layers
         self.loss, self.layouts = pytorch.twin(training.loss), layouts_of(self.layers)
-        # The twin of a dropout takes a mask as input; here PyTorch draws its own.
+        # A dropout's twin takes a mask as input; here PyTorch draws the mask itself.
         own = {name: nn.Dropout(layer.p) for name, layer in self.layers.items() if isinstance(layer, scratch.Dropout)}
         twins = {name: pytorch.twin(layer) for name, layer in self.layers.items()}
         self.model = nn.Sequential(OrderedDict({**twins, **own})).float()
@@ -49,7 +49,7 @@ class TorchSide(EachStep):
         return value
 
     def observed(self, images: Images, labels: Labels) -> tuple[float, Masks]:
-        """Do one training step and return its loss and the masks: from the same state, PyTorch draws the same masks again."""
+        """Do one training step; return its loss and its dropout masks, which PyTorch draws again from the same random state."""
         before = torch.get_rng_state()
         loss = self.step(images, labels)
         after = torch.get_rng_state()
@@ -92,11 +92,11 @@ class TorchSide(EachStep):
 
 
 class CompiledSide(TorchSide):
-    """The same with forward pass, loss and backward pass compiled by ``torch.compile``."""
+    """PyTorch's training loop with forward pass, loss and backward pass compiled by ``torch.compile``."""
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
-        # The same random numbers as without compilation, so that the masks can be drawn again.
+        # Compiled code then draws the same random numbers as eager code, so that the masks can be drawn again.
         torch._inductor.config.fallback_random = True
         torch._dynamo.reset()
         self.forward = torch.compile(self._forward, dynamic=False)

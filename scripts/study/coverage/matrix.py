@@ -1,6 +1,6 @@
 """The coverage matrix: a row for each quantity of each layer and optimizer, a column for each reference and precision.
 
-A cell holds the worst finding of all rows of the tables. A cell in which nothing was compared needs a reason; without one it is a hole.
+A cell holds the worst finding of all rows of the tests' tables. A cell in which nothing was compared needs a reason; without a reason it is a hole.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ Key = tuple[str, str]
 
 @dataclass
 class Cell:
-    """The findings about one quantity of a layer or optimizer, beside one reference in one precision."""
+    """The findings about one quantity of a layer or optimizer, compared with one reference in one precision."""
 
     compared: int = 0  # how many runs agree
     fraction: float = 0.0  # the largest error of these runs as a fraction of its tolerance; 0 if all are equal
-    wrong: list[str] = field(default_factory=list)  # the runs whose verdict is not the expected one, each with what was found
-    mismatch: bool = False  # whether any of them is a mismatch, and not only undecided
+    wrong: list[str] = field(default_factory=list)  # the runs with an unexpected verdict, each with what was found
+    mismatch: bool = False  # whether any of the wrong runs is a mismatch and not just undecided
     hole: str = ""  # why nothing could be compared, if the tables give no reason for it
-    reasons: dict[str, int] = field(default_factory=dict)  # why runs were not compared, or why they differ as declared, each with the number of runs
+    reasons: dict[str, int] = field(default_factory=dict)  # why runs were not compared or differ as declared, each reason with the number of its runs
 
     def add(self, outcome: str, words: str, fraction: float) -> None:
-        """Add what one run found."""
+        """Add the finding of one run."""
         if outcome == "hole":
             self.hole = words
         elif outcome in ("wrong", "undecided"):
@@ -40,7 +40,7 @@ class Cell:
 
     @property
     def verdict(self) -> str:
-        """A verdict, or ``"empty"`` for a hole."""
+        """The cell's verdict, or ``"empty"`` for a hole."""
         if self.wrong:
             return "mismatch" if self.mismatch else "undecided"
         if self.compared:
@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Matrix:
-    """All rows."""
+    """The coverage matrix: all columns and rows."""
 
     columns: list[Key]  # reference and precision
     rows: list[Row]
@@ -93,7 +93,7 @@ class Matrix:
 
     @property
     def headline(self) -> str:
-        """The verdict with its numbers."""
+        """The verdict and the numbers of cells behind it, as a line of text."""
         verdicts = [cell.verdict for cell in self.cells]
         compared = counted(sum(cell.compared for cell in self.cells), "quantity", "quantities")
         parts = [f"{counted(len(verdicts), 'cell')}, {compared} compared"]
@@ -126,7 +126,7 @@ class Matrix:
 
 
 def matrix(columns: list[Key], quantities: Iterable[tuple[str, str]], findings: Iterable[Facts]) -> Matrix:
-    """Return the matrix of all findings, which are as ``rows.plain`` returns them; a quantity without findings has a row as well."""
+    """Return the matrix of all findings, in the form that ``rows.plain`` returns; quantities without findings get rows as well."""
     rows = {place: {column: Cell() for column in columns} for place in quantities}
     for finding in findings:
         subject, quantity = finding["row"]

@@ -18,7 +18,7 @@ _STYLES = {"match": COLOURS["match"], "mismatch": f"bold {COLOURS['mismatch']}",
 
 
 def facts_of(matrix: Matrix, names: dict[str, str], elsewhere: dict[str, str], command: str, seconds: float) -> Facts:
-    """Return the matrix as plain data, with the version of each reference and with where each layer without a row is judged."""
+    """Return the matrix as plain data. ``names`` are the references' versions; ``elsewhere`` says where the layers without a row are judged."""
     notes = matrix.footnotes
     return {
         "verdict": matrix.verdict.value,

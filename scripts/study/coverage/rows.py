@@ -1,4 +1,4 @@
-"""The two tables of the tests as rows of the coverage matrix, and what runs them. Importing this module imports every framework."""
+"""The tests' tables of layers and of optimizers as rows of the coverage matrix, and their runs. Importing this module imports every framework."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.findings import Finding
 torch.set_num_threads(1)  # the arrays of a check are far too small for more
 
 ELSEWHERE = cases.ELSEWHERE
-"""Layers without a row, each with where it is judged."""
+"""For each layer without a row, where it is judged."""
 
 NAMES = {"torch": pytorch.NAME, "jax": jax_optimizers.NAME, "keras": keras.NAME}
 """The version of each reference."""
@@ -35,20 +35,20 @@ COLUMNS: list[Key] = [(reference, dtype) for reference in layer_runs.REFERENCES 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of either table."""
+    """A row of the table of layers or of the table of optimizers."""
 
-    name: str  # as in the ids of tests
+    name: str  # the row's name, which is also part of the ids of tests
     subject: str  # the class of the layer or optimizer
     quantities: tuple[str, ...]
-    findings: Callable[[str], Iterator[Finding]]  # gets the name and yields all findings
+    findings: Callable[[str], Iterator[Finding]]  # yields all findings of the row with this name
 
     @property
     def key(self) -> str:
-        """The name of its result."""
+        """The name of the row's result."""
         return self.name
 
     def matches(self, pattern: str) -> bool:
-        """Return whether a pattern names the row, or its layer or optimizer."""
+        """Return whether a pattern matches the name of the row, or of its layer or optimizer."""
         return any(fnmatchcase(name.lower(), pattern.lower()) for name in (self.name, self.subject))
 
 
@@ -63,7 +63,7 @@ def table() -> list[TableRow]:
 
 
 def selected(only: Sequence[str]) -> list[TableRow]:
-    """Return the rows that at least one pattern names, all of them if there is no pattern; raise UsageError if a pattern names no row."""
+    """Return the rows that match at least one pattern, or all rows without a pattern; raise UsageError if a pattern matches no row."""
     rows = table()
     for pattern in only:
         if not any(row.matches(pattern) for row in rows):
@@ -77,7 +77,7 @@ def selected(only: Sequence[str]) -> list[TableRow]:
 def quantities(rows: Iterable[TableRow], everything: bool) -> list[tuple[str, str]]:
     """Return (layer or optimizer, quantity) for everything that can be compared, in the order of the rows.
 
-    ``everything`` adds the output of each class that scratch exports and that has no row: a hole.
+    ``everything`` adds the output of each class that scratch exports without a row; its cells are holes.
     """
     places = list(dict.fromkeys((row.subject, quantity) for row in rows for quantity in row.quantities))
     if everything:
@@ -93,7 +93,7 @@ def run(row: TableRow) -> Facts:
 
 
 def plain(finding: Finding) -> Facts:
-    """Return a finding as plain data: its place in the matrix, its outcome, and what a cell says of it."""
+    """Return a finding as plain data: its place in the matrix, its outcome, and the words about it in the cell."""
     judgement, outcome, words = finding.judgement, "match", ""
     if judgement is None:
         outcome, words = "hole", finding.hole

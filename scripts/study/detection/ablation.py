@@ -1,7 +1,7 @@
-"""What each part of the design is there for: which faults are still detected without it.
+"""What each part of the design contributes: which faults are still detected without this part.
 
-If a part is one of the checks, or a kind of inputs with its own checks, the verdicts of the other checks answer that. If it is inside the checks,
-they are run again without it.
+If the part is a check, or a kind of inputs with its own checks, the verdicts of the other checks are enough to know. If the part is inside the
+checks, the checks are run again without it.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ LEFT_OUT: Mapping[str, tuple[str, ...]] = {
     "without evaluation mode": ("evaluation-*",),
     "without the free run": ("freerun-*",),
 }
-"""Parts that are whole checks, each with patterns of the names of these checks."""
+"""The parts that consist of whole checks, each with patterns of the checks' names."""
 
 
 @dataclass(frozen=True)
 class Rerun:
-    """A part that is inside the checks."""
+    """How to run the checks without a part that is inside them."""
 
-    applies: Callable[[Declaration], bool]  # whether a pair has this part; without it nothing changes
+    applies: Callable[[Declaration], bool]  # whether a pair has this part
     without: Callable[[Declaration], tuple[Declaration, list[Check]]]  # returns a pair and its checks without this part
 
 
 @dataclass(frozen=True)
 class SummedCalls(Prepared):
-    """A prepared pair whose cotangents are all ones."""
+    """A prepared pair whose upstream gradients are all ones."""
 
     def call(self, shape: Shape, family: Family, *given: Any, **named: Any) -> Call:
-        """Return the same call with a cotangent that is all ones."""
+        """Return the pair's call with an upstream gradient of all ones."""
         return super().call(shape, all_ones(family), *given, **named)
 
 
@@ -57,7 +57,7 @@ def _summed(prepared: Prepared) -> Prepared:
 
 
 def _changing(change: Callable[[Any], Any], without: str = "") -> Callable[[Declaration], tuple[Declaration, list[Check]]]:
-    """Return a function that runs the checks of a pair, except one, after changing the prepared pair."""
+    """Return a function from a pair to the pair and its checks, which first change the prepared pair; ``without`` names a check to leave out."""
 
     def changed(check: Check) -> Check:
         return replace(check, run=lambda prepared, settings: check.run(change(prepared), settings))
@@ -72,7 +72,7 @@ def _one_step(pair: Declaration) -> tuple[Declaration, list[Check]]:
 
 
 MANY = "contract-many_samples_work"
-"""The check of a batch size that the pair does not declare."""
+"""The check that runs a batch size that the pair does not declare."""
 
 RERUNS: Mapping[str, Rerun] = {
     "all ones for the random cotangent": Rerun(lambda pair: isinstance(pair, Pair), _changing(_summed)),
@@ -85,20 +85,20 @@ RERUNS: Mapping[str, Rerun] = {
     ),
     "one step only": Rerun(lambda pair: isinstance(pair, OptimizerPair | ModelPair) and pair.steps > 1, _one_step),
 }
-"""Parts that are inside the checks."""
+"""The parts that are inside the checks, each with how to leave it out."""
 
 ABLATIONS = (*LEFT_OUT, *RERUNS)
 
 
 def seen_without(part: str, verdicts: Mapping[str, str]) -> bool:
-    """Return whether any check outside a part of :data:`LEFT_OUT` detects a fault, from the verdict of each check."""
+    """Return whether any check outside a part of :data:`LEFT_OUT` detects a fault; ``verdicts`` has the verdict of each check."""
     return any(
         verdict == Verdict.MISMATCH and not any(fnmatchcase(check, pattern) for pattern in LEFT_OUT[part]) for check, verdict in verdicts.items()
     )
 
 
 def seen_by_rerun(part: str, make: Callable[[], Declaration], seed: int) -> bool | None:
-    """Return whether a fault is detected without a part of :data:`RERUNS`; None if the pair, which ``make`` returns, has no such part."""
+    """Return whether a fault is detected without a part of :data:`RERUNS`; None if the pair that ``make`` returns does not have this part."""
     pair = make()
     if not RERUNS[part].applies(pair):
         return None

@@ -1,7 +1,7 @@
-"""Right implementations that differ on purpose are compared: anything that crosscheck calls wrong in them is a false alarm.
+"""Compare right implementations that differ on purpose: anything that crosscheck calls wrong in them is a false alarm.
 
-The right implementations are those of tests/support/right_ways/. The work is planned as chunks of trials. A chunk gives the same result whenever and
-wherever it is carried out, in a process with the environment that it needs: some see another BLAS.
+The right implementations are in tests/support/right_ways/. The work is planned as chunks of trials. A chunk runs in a process with the environment
+variables that it needs, which may select another BLAS kernel, and always gives the same result.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
     **{kernel: {"OPENBLAS_CORETYPE": kernel} for kernel in ("Prescott", "Nehalem", "Sandybridge", "Haswell", "SkylakeX")},
     "2 threads": {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
 }
-"""Environment variables with which a process is started, so that its BLAS has other kernels or more threads."""
+"""For each environment, the variables that a process is started with, so that its BLAS uses other kernels or more threads."""
 
 QUICK = 2.0
-"""The largest cost of a task of digit images that belongs to a quick run."""
+"""A quick run leaves out tasks on digit images that cost more than this."""
 
 ELSEWHERE = 1_000_000
-"""The trials of each environment start at a multiple of this, so that each environment gets other numbers."""
+"""The numbers of an environment's trials start at its own multiple of this, so that no two environments get the same inputs."""
 
 CHUNK = 1500
 """About how many quantities a chunk compares."""
 
 LONGEST = 60_000
-"""About how long a chunk takes at most, in multiples of the time that one quantity of most layers takes."""
+"""About the longest time that a chunk takes; the unit is the time to compare one quantity of a typical layer."""
 
 PLANNED = 1.05
-"""Quantities planned for each one to be compared: in some trials the results leave the range of numbers, and nothing is compared."""
+"""Plan this many times the quantities that are wanted: in some trials the results overflow, and nothing is compared."""
 
 MEASURED = 1 / 3
-"""The share of the quantities whose tolerances come from measured rounding."""
+"""The share of quantities that get tolerances from measured rounding."""
 
 
 def chunks(quantities: int, only: str = "") -> list[Chunk]:
-    """Return the chunks in which at least so many quantities are compared: always the same ones, those of one environment next to each other.
+    """Return the chunks that compare at least ``quantities`` quantities, sorted by environment; the same arguments give the same chunks.
 
     Slow tasks are compared less often, so that none of them takes most of the time. In a third of the chunks the reference's rounding is measured.
-    ``only`` is a pattern of the names of tasks; all of them if empty.
+    ``only`` is a pattern for the names of tasks; all tasks if empty.
     """
     chosen = [task for task in _tasks().values() if not only or fnmatchcase(task.name, only)]
     measured, known = ([task for task in chosen if task.measured is kind] for kind in (True, False))
@@ -66,7 +66,7 @@ def chunks(quantities: int, only: str = "") -> list[Chunk]:
 
 
 def _shared_out(tasks: Sequence[Task], quantities: float) -> Iterator[Chunk]:
-    """Yield chunks of some tasks in which that many quantities are compared."""
+    """Yield chunks of the tasks that together compare at least ``quantities`` quantities."""
     planned = [(task, environment, _ways(task, environment)) for task in tasks for environment in ENVIRONMENTS if _ways(task, environment)]
     total = sum(_weight(task, environment) for task, environment, _ in planned)
     for task, environment, ways in planned:
@@ -78,9 +78,9 @@ def _shared_out(tasks: Sequence[Task], quantities: float) -> Iterator[Chunk]:
 
 
 def quick() -> list[Chunk]:
-    """Return few chunks in which every implementation is compared, slow ones in one precision alone, and two other environments are tried.
+    """Return a few chunks that compare every implementation; slow ones get one precision, and only conv2d gets two other environments.
 
-    Only networks and fast layers get digit images, which take longest.
+    Digit images take longest: only networks and fast layers get them.
     """
     tasks = {name: task for name, task in _tasks().items() if task.cost <= QUICK or not task.images}
     chosen = [Chunk(name, DEFAULT, dtype, 0, 1) for name, task in tasks.items() for dtype in _dtypes()[-1 if task.cost > 1 else 0 :]]
@@ -89,17 +89,17 @@ def quick() -> list[Chunk]:
 
 
 def setting(chunk: Chunk) -> Setting:
-    """Return what the process of a chunk is started with."""
+    """Return the setting with which a chunk's process is started."""
     return Setting(variables=ENVIRONMENTS[chunk.environment])
 
 
 def work_on(chunk: Chunk) -> Facts:
-    """Carry out a chunk and return what was found as plain data."""
+    """Carry out a chunk and return its findings as plain data."""
     return asdict(run_here(chunk))
 
 
 def all_found(results: Iterable[Facts]) -> Found:
-    """Return what several chunks found; raise UsageError if one of them has no result."""
+    """Return the findings of several chunks, added up; raise UsageError if one of them has no result."""
     results = list(results)
     for result in results:
         if FAILED in result:
@@ -108,7 +108,7 @@ def all_found(results: Iterable[Facts]) -> Found:
 
 
 def run_here(chunk: Chunk) -> Found:
-    """Carry out a chunk in this process, in any environment."""
+    """Carry out a chunk in this process, whatever its environment is."""
     task, found = _tasks()[chunk.task], Found(kernels=_kernels())
     for trial in trials_of(chunk):
         for way in _ways(task, chunk.environment):
@@ -119,7 +119,7 @@ def run_here(chunk: Chunk) -> Found:
 
 
 def compared_in(chunk: Chunk) -> Iterator[Compared]:
-    """Yield every quantity of a chunk's layer, with the reference's result in the same precision and in float64; none for a network or a step."""
+    """Yield every quantity of a chunk's layer, with the reference's result in the same precision and in float64; nothing for networks and steps."""
     from tests.support.right_ways.task import LayerTask  # noqa: PLC0415 - as in _tasks
 
     task = _tasks()[chunk.task]
@@ -130,7 +130,7 @@ def compared_in(chunk: Chunk) -> Iterator[Compared]:
 
 
 def trials_of(chunk: Chunk) -> Iterator[Trial]:
-    """Yield the trials: by turns on a family of inputs and on inputs of one scale."""
+    """Yield the trials of a chunk, alternately on a family of inputs and on inputs of one scale."""
     from crosscheck.core.inputs import FAMILIES  # noqa: PLC0415
     from tests.support.right_ways.task import SCALES, Trial  # noqa: PLC0415 - as in _tasks
 
@@ -151,12 +151,12 @@ def _tasks() -> Mapping[str, Task]:
 
 
 def _ways(task: Task, environment: str) -> Sequence[str]:
-    """Return the implementations whose numbers may depend on the environment; in the default one, all of them."""
+    """Return the implementations whose results may depend on the environment; for the default environment, all implementations."""
     return task.ways if environment == DEFAULT else task.sensitive
 
 
 def _weight(task: Task, environment: str) -> float:
-    """Return the share of a task: the slower it is, the less time it gets; all other environments together get half of the default one's share."""
+    """Return a task's share of the quantities, smaller for slow tasks. The other environments together get half the share of the default one."""
     own = 1 / (task.cost * math.sqrt(task.cost))
     return own if environment == DEFAULT else 0.5 * own / (len(ENVIRONMENTS) - 1)
 

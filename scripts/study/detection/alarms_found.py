@@ -1,4 +1,4 @@
-"""What comparisons of right implementations found: how many quantities, every false alarm, the largest errors beside their tolerances."""
+"""The findings of comparing right implementations: numbers of quantities, every false alarm, the largest errors relative to their tolerances."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from crosscheck.core.judge import Judgement, Verdict
 
 DECADES = 7
-"""How many powers of ten are counted apart: errors of a tenth of the tolerance, of a hundredth and so on; smaller ones are counted together."""
+"""Errors are counted by powers of ten of the tolerance: at least a tenth, at least a hundredth and so on; the last count holds all smaller ones."""
 
 LOOSE = 1e-3
-"""A tolerance is named if no right implementation ever reached this fraction of it: it may be far wider than needed."""
+"""If no right implementation reaches this fraction of a tolerance, the tolerance is named: it may be far wider than needed."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some trials of one task in one environment and one precision: the piece of work that one process does at a time."""
+    """Some trials of one task in one environment and one precision, which one process carries out together."""
 
     task: str
     environment: str
@@ -29,7 +29,7 @@ class Chunk:
 
     @property
     def key(self) -> str:
-        """The name of its result."""
+        """The name of the chunk's result."""
         return str(self)
 
     def __str__(self) -> str:
@@ -38,11 +38,11 @@ class Chunk:
 
 @dataclass
 class Reached:
-    """How large the errors of a quantity were beside its tolerance."""
+    """How large the errors of a quantity were relative to its tolerance."""
 
     largest: float = 0.0  # the largest error, as a fraction of its tolerance
     equal: int = 0  # how many arrays were equal to the reference bit for bit
-    # in how many arrays the largest fraction was at least a tenth, at least a hundredth and so on; the last number counts all others
+    # how many arrays had a largest fraction of at least a tenth, at least a hundredth and so on; the last number counts all others
     decades: list[int] = field(default_factory=lambda: [0] * DECADES)
 
     def add(self, fraction: float) -> None:
@@ -54,14 +54,14 @@ class Reached:
             self.equal += 1
 
     def join(self, other: Reached) -> None:
-        """Add the counts of another one."""
+        """Add the counts of ``other``."""
         self.largest, self.equal = max(self.largest, other.largest), self.equal + other.equal
         self.decades = [one + two for one, two in zip(self.decades, other.decades, strict=True)]
 
 
 @dataclass
 class Found:
-    """What one chunk, or several, found."""
+    """The findings of one or several chunks."""
 
     # quantities, elements: how many arrays were compared and got a verdict, and how many numbers they have
     quantities: int = 0
@@ -70,17 +70,17 @@ class Found:
     # undecided, skipped: how many arrays got no verdict, usually because the operation itself leaves the range of numbers
     undecided: int = 0
     skipped: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)  # why they got none, and how often; numbers in a reason are left out
+    reasons: dict[str, int] = field(default_factory=dict)  # why arrays got no verdict, and how often; numbers in a reason are left out
     ways: dict[str, int] = field(default_factory=dict)  # how many quantities of each right implementation were compared
     kernels: list[str] = field(default_factory=list)  # the kernels that BLAS used
-    alarms: list[str] = field(default_factory=list)  # every false alarm, with all that is needed to reproduce it
+    alarms: list[str] = field(default_factory=list)  # every false alarm, with all information to reproduce it
     reached: dict[str, Reached] = field(default_factory=dict)  # by task, quantity and precision
 
     def add(self, judgement: Judgement, key: str, way: str, again: str, measured: bool = False) -> None:
         """Count one judgement.
 
-        The quantity is counted under ``key``. ``way`` is the right implementation, ``again`` what is needed to reproduce it, and ``measured`` says
-        that the reference's rounding is measured.
+        The quantity is counted under ``key``. ``way`` is the right implementation, ``again`` says how to reproduce the judgement, and ``measured``
+        says whether the reference's rounding is measured.
         """
         if judgement.verdict in (Verdict.UNDECIDED, Verdict.SKIPPED):
             self.undecided += judgement.verdict is Verdict.UNDECIDED
@@ -97,7 +97,7 @@ class Found:
             self.alarms.append(f"{again}: {judgement.place.quantity} at {judgement.fraction:.4g} of its tolerance{_said(judgement)}")
 
     def join(self, other: Found) -> None:
-        """Add what another chunk found."""
+        """Add the findings of another chunk."""
         self.quantities, self.elements = self.quantities + other.quantities, self.elements + other.elements
         self.undecided, self.skipped = self.undecided + other.undecided, self.skipped + other.skipped
         self.measured += other.measured
@@ -109,11 +109,11 @@ class Found:
 
     @property
     def loose(self) -> Mapping[str, float]:
-        """The quantities whose errors never came near the tolerance, each with its largest fraction; those that were always equal are left out."""
+        """The quantities whose errors never came near the tolerance, each with its largest fraction; quantities without any error are left out."""
         return {key: one.largest for key, one in sorted(self.reached.items()) if 0 < one.largest < LOOSE}
 
     def words(self) -> str:
-        """Return all of it as lines of text."""
+        """Return the findings as lines of text."""
         lines = [
             f"{self.quantities:,} quantities compared, {self.measured:,} of them beside references whose rounding is measured, {self.elements:,} "
             f"numbers, of {len(self.ways):,} right implementations; "
@@ -130,7 +130,7 @@ def _added(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
 
 
 def joined(parts: Iterable[Found]) -> Found:
-    """Return what several chunks found together."""
+    """Return the sum of the findings of several chunks."""
     total = Found()
     for part in parts:
         total.join(part)

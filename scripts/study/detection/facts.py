@@ -1,6 +1,6 @@
 """The study of the catalogue as plain data: the findings on each fault, their sums, and whether the promise is kept.
 
-Nothing in it depends on how long anything took or on how often the run was interrupted.
+The data do not depend on how long anything took, or on how often the run was interrupted.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from study.state import kept_in_words
 from tests.support.faults import Fault
 
 RIGHT_CAUSES, WRONG_CAUSES = 0.90, 0.02
-"""The promise: the least share of the known causes that are named, and the largest share of all faults that get a wrong one."""
+"""The promise: at least this share of the known causes is named, and at most this share of all faults gets a wrong cause."""
 
 USUAL = {"normal", "training"}
-"""The families that people usually compare on: normal numbers, and a model's own batches."""
+"""The families on which people usually compare: normal numbers, and a model's own batches."""
 
 WORDS = {name: rule.words for name, rule in RULES.items()} | {GRADCHECK: GRADCHECK_WORDS}
 
 
 def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
-    """Return the study as plain data, from the results by the keys of their tasks and from what makes the run what it is."""
+    """Return the study as plain data. ``results`` has the results by task key; ``run`` has the options and versions of the run."""
     found = {key: result_of(key, result) for key, result in results.items()}
     hosts = [host.name for host in hosts_of(list(faults))]
     catalogue = [_fault_facts(fault, found) for fault in faults]
@@ -38,7 +38,7 @@ def facts_of(faults: Sequence[Fault], results: Mapping[str, Facts], run: Facts, 
         **_counts(catalogue),
         "false_alarms": _false_alarms(found),
         "rivals": _rivals(catalogue, [found[f"host-rivals:{name}"] for name in hosts], found),
-        # A quick run stops at the first check that detects a fault: what the others would have detected is unknown.
+        # A quick run stops at the first check that detects a fault, so it does not know what the other checks would detect.
         "ablation": {} if run["quick"] else {part: _ablation(part, catalogue) for part in ABLATIONS},
         "missed": [fault["name"] for fault in catalogue if not fault["detected"] and not fault["warned"]],
         "known_misses": {fault.name: fault.missed for fault in faults if fault.missed},
@@ -69,7 +69,7 @@ def _fault_facts(fault: Fault, found: Mapping[str, Any]) -> Facts:
     detected = checked.verdict == Verdict.MISMATCH
     warned = not detected and bool(checked.warned_by)
     without = {part: seen_without(part, checked.checks) for part in LEFT_OUT}
-    # If a pair has no such part, or it could not be tried, taking the part away changes nothing.
+    # If a pair does not have the part, or the run without it failed, leaving the part out changes nothing.
     without |= {part: detected if seen is None else seen for part, seen in ablated.seen.items()}
     return {
         "name": fault.name,
@@ -97,7 +97,7 @@ def _fault_facts(fault: Fault, found: Mapping[str, Any]) -> Facts:
 
 
 def _diagnosis(cause: str, found: str) -> str:
-    """Return ``right``, ``wrong`` or ``unknown``; ``none`` if no fault model explains the fault and no cause was named."""
+    """Return whether the named cause is ``right``, ``wrong`` or ``unknown``; ``none`` if no fault model explains the fault and none was named."""
     if found and found != cause:
         return "wrong"
     if not cause:
@@ -106,8 +106,8 @@ def _diagnosis(cause: str, found: str) -> str:
 
 
 def _rival(rivals: Rivals, host: Rivals, rule: str, cotangent: str) -> Facts:
-    """Return whether a rule rejects a fault; whether on inputs on which it accepts the right code; whether on usual inputs of these."""
-    if rivals.failed:  # a user of the rule notices that
+    """Return whether a rule rejects a fault on any inputs, on inputs on which it accepts the right code, and on usual inputs among the latter."""
+    if rivals.failed:  # a user of the rule notices the failure
         return {"detected": True, "told_apart": True, "usual": True}
     rejected, alarmed = rivals.rejected(rule, cotangent), host.rejected(rule, cotangent)
     apart = set(rejected) - set(alarmed)
@@ -115,7 +115,7 @@ def _rival(rivals: Rivals, host: Rivals, rule: str, cotangent: str) -> Facts:
 
 
 def _counts(catalogue: Sequence[Facts]) -> Facts:
-    """Return how many faults there are, how many were detected, warned of and localised, and what became of their causes."""
+    """Count the faults: all, detected, warned of, localised, and by whether their causes were named."""
     diagnoses = [fault["diagnosis"] for fault in catalogue]
     causes = {"known": sum(bool(fault["cause"]) for fault in catalogue), **{word: diagnoses.count(word) for word in ("right", "wrong", "unknown")}}
     return {
@@ -149,7 +149,7 @@ def _rivals(catalogue: Sequence[Facts], hosts: Sequence[Rivals], found: Mapping[
         for cotangent in COTANGENTS:
             name = f"{rule}, {cotangent}"
             totals = [host.total(rule, cotangent) for host in hosts]
-            # Batches of right implementations get random cotangents.
+            # Batches of right implementations get random upstream gradients only.
             totals += [batch.rules[rule] for batch in batches if rule in batch.rules and cotangent == COTANGENTS[-1]]
             quantities, alarms = (sum(total[part] for total in totals) for part in (0, 1))
             rivals[name] = {
@@ -171,13 +171,13 @@ def _ablation(part: str, catalogue: Sequence[Facts]) -> Facts:
 
 
 def _short(fault: Facts) -> list[str]:
-    """Return in words what falls short of the promise in one fault."""
+    """Return, in words, how the findings on one fault fall short of the promise."""
     name = fault["name"]
     if not fault["detected"] and not fault["warned"]:
         why = f"as is known: {fault['missed']}" if fault["missed"] else f"{fault['verdict']}{': ' + fault['found'] if fault['found'] else ''}"
         return [f"{name}: not detected ({why})"]
     if fault["missed"]:
-        return [f"{name}: declared to be missed, and detected: take the declaration away"]
+        return [f"{name}: declared to be missed, but detected: remove the declaration"]
     lines = [] if fault["localised"] else [f"{name}: seen at {fault['place']}, expected at {fault['at']}"]
     if fault["diagnosis"] == "wrong":
         lines.append(f"{name}: said to be {fault['found_cause']!r}, expected {repr(fault['cause']) if fault['cause'] else 'that it is unknown'}")

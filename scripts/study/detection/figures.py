@@ -33,7 +33,7 @@ def paragraph(facts: Facts) -> str:
 
 
 def _rules(facts: Facts) -> Sheet:
-    """Return how many faults each rule detects; a quick study gives the rules normal inputs only."""
+    """Return a table of how many faults each rule detects; in a quick study, the rules get normal inputs only."""
     inputs = {"usual": "normal inputs"} if facts["quick"] else {"usual": "normal inputs", "told_apart": "all inputs"}
     columns = [f"{shown}, {cotangent}" for shown in inputs.values() for cotangent in ("all ones", "random")]
     alarms = facts["false_alarms"]
@@ -47,14 +47,14 @@ def _rules(facts: Facts) -> Sheet:
 
 
 def _parts(ablation: Mapping[str, Any]) -> str:
-    """Return how many faults are lost without each part: the parts first without which most are lost, those last without which none is."""
+    """Return how many faults are no longer detected without each part, the largest number first."""
     lost = {part: len(one["lost"]) for part, one in ablation.items()}
     words = [f"{part}, {count:,} fewer" for part, count in sorted(lost.items(), key=lambda item: -item[1]) if count]
     return "; ".join([*words, *(f"{part}, as many" for part, count in lost.items() if not count)])
 
 
 def summary(facts: Facts) -> Facts:
-    """Return the facts without the faults one by one."""
+    """Return the facts without the findings on single faults."""
     kept = {name: value for name, value in facts.items() if name != "catalogue"}
     return kept | {"rivals": {name: {what: value for what, value in rival.items() if what != "missed"} for name, rival in facts["rivals"].items()}}
 

@@ -1,7 +1,7 @@
-"""The inputs of the rules of other tools: the same as those of the harness's checks, with the results of subject and framework.
+"""What other tools' rules compare: the results of subject and framework on the inputs of the harness's own checks.
 
-A layer is called once for each shape, family and precision. An optimizer and a model do several steps from the same start, and the parameters, and
-the model's loss, are compared after each step. If the framework's own result leaves the range of numbers, there is nothing to compare.
+A layer is called once for each shape, family and precision. An optimizer and a model do several steps from the same start; after each step the
+parameters are compared, and for a model its loss. If the framework's own result overflows, there is nothing to compare.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from crosscheck.references.pytorch.optimizers import TorchOptimizer
 from study.detection.rivals import Compared
 
 TRAINING = "training"
-"""The name used as the family of a model, whose inputs are batches."""
+"""The name of the family of a model's inputs, which are batches."""
 
 
 def ones(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
-    """Return the cotangent of ``output.sum().backward()``: all ones."""
+    """Return an upstream gradient of all ones, as in ``output.sum().backward()``."""
     return np.ones(shape)
 
 
 def all_ones(family: Family) -> Family:
-    """Return a family with a cotangent of all ones instead of a random one."""
+    """Return a family with an upstream gradient of all ones instead of a random one."""
     return replace(family, cotangent=ones)
 
 
@@ -52,7 +52,7 @@ def families_of(pair: Declaration) -> list[str]:
 
 
 def compared(pair: Declaration, family: str, summed: bool, seed: int) -> Iterator[Compared]:
-    """Yield every quantity of every call of a family, in both precisions; ``summed`` says that cotangents are all ones."""
+    """Yield every quantity of every call of a family, in both precisions; with ``summed``, upstream gradients are all ones."""
     for dtype in pair.dtypes:
         for one in _compared(pair, family, dtype, summed, seed):
             if np.isfinite(one.reference).all():
@@ -71,7 +71,7 @@ def _compared(pair: Declaration, family: str, dtype: str, summed: bool, seed: in
 
 
 def in_modes(prepared: Prepared, family: str) -> Iterator[Prepared]:
-    """Yield a pair in training mode, and in evaluation mode if the harness checks that too."""
+    """Yield a pair in training mode, and also in evaluation mode if the harness checks both."""
     yield prepared
     training = prepared.references[0].training if prepared.references else None
     if training is not None and not prepared.no_evaluation and family in EVALUATED:
@@ -159,7 +159,7 @@ def _model(prepared: PreparedModel, dtype: str, seed: int) -> Iterator[Compared]
 
 
 def _step(network: Trained, batch: Batch) -> tuple[Arrays, dict[str, Arrays]]:
-    """Return the subject's loss and parameters after a step, and the masks that it drew; nothing if it raises."""
+    """Return the subject's loss and parameters after a step, and the masks that it drew; both are empty if it raises."""
     try:
         if isinstance(network, TracedNetwork):
             outcome = network.step(*batch)

@@ -12,14 +12,14 @@ from crosscheck.core.judge import Facts
 from crosscheck.report.plots import drawn
 
 SEEN, ALWAYS, MISSED = "#1a7f37", "#d8b365", "#f0f0f0"
-"""The colours of a cell: the fault is detected; it is rejected, but so is the right code; it is missed."""
+"""The colours of a cell. Seen: the fault is detected. Always: the rule rejects the fault and the right code as well. Missed: it accepts the fault."""
 
 _ROW, _COLUMN, _NAMES = 0.17, 0.24, 3.6
-"""Inches: height of a row, width of a column, width of the names beside the rows."""
+"""Height of a row, width of a column, and width of the names beside the rows, in inches."""
 
 
 def rules(facts: Facts) -> str:
-    """Return the picture of faults by crosscheck and the rules of other tools."""
+    """Return the picture of faults against crosscheck and the rules of other tools."""
     columns = ["crosscheck", *facts["rivals"]]
 
     def cells(fault: Facts) -> list[int]:
@@ -30,7 +30,7 @@ def rules(facts: Facts) -> str:
 
 
 def families(facts: Facts) -> str:
-    """Return the picture of faults by families of inputs."""
+    """Return the picture of faults against families of inputs."""
 
     def cells(fault: Facts) -> list[int]:
         return [2 * (family in fault["families"]) for family in facts["families"]]
@@ -57,5 +57,5 @@ def _matrix(catalogue: Sequence[Facts], columns: Sequence[str], cells: Callable[
 
 
 def _plain(text: str) -> str:
-    """Return a text that matplotlib shows as it is, not as a formula."""
+    """Return a text escaped so that matplotlib does not take it for a formula."""
     return text.replace("$", r"\$")

@@ -1,8 +1,8 @@
-"""The rules that people compare networks by, as their tools have them: the only module in which tolerances are numbers that people chose.
+"""The rules by which people compare networks, with their tools' tolerances; in no other module are tolerances numbers that people chose.
 
-A rule gets what a subject computed and what the framework computed in the same precision, and says whether the two agree. It sees one forward and one
-backward pass, or the values after each step of an optimizer or a model. So a rule notices a broken contract, such as an input that is written to,
-only if these values differ.
+A rule gets the subject's result and the framework's result in the same precision, and says whether they agree. It sees one forward and one backward
+pass, or the values after each step of an optimizer or a model. So it notices a broken contract, such as an input that is written to, only if these
+values differ.
 
 Sources of the numbers: the defaults of ``numpy.testing.assert_allclose``, ``torch.testing.assert_close`` and ``torch.autograd.gradcheck``, which are
 called with them; 1e-6 / 1e-6, Keras' ``run_layer_test``; 1e-3 / 1e-4, tinygrad's gradients; twice the reference's own error, the rule by which
@@ -31,9 +31,9 @@ class Compared:
     """One quantity for a rule to judge."""
 
     quantity: str
-    found: Array | None  # the subject's; None if it raised before it computed this
-    reference: Array  # the framework's, in the subject's precision
-    exact: Array  # the framework's, in float64
+    found: Array | None  # the subject's result; None if the subject raised before it computed this
+    reference: Array  # the framework's result, in the subject's precision
+    exact: Array  # the framework's result in float64
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Rule:
     """A way of comparing two arrays."""
 
     words: str
-    agrees: Callable[[Array, Compared], bool]  # whether it accepts an array, which has the reference's shape
-    applies: Callable[[Compared], bool] = lambda compared: True  # whether people use it for such a quantity
+    agrees: Callable[[Array, Compared], bool]  # whether the rule accepts an array, which has the reference's shape
+    applies: Callable[[Compared], bool] = lambda compared: True  # whether people use the rule for this kind of quantity
 
     def takes_for_right(self, compared: Compared) -> bool:
         """Return whether the rule accepts a quantity; it never accepts one that is missing or has another shape."""
@@ -51,7 +51,7 @@ class Rule:
 
 
 def _asserts(check: Callable[[Array, Array], None]) -> Callable[[Array, Compared], bool]:
-    """Return an assertion as a rule."""
+    """Return a rule that accepts what an assertion lets pass."""
 
     def agrees(found: Array, compared: Compared) -> bool:
         try:
@@ -109,7 +109,7 @@ OPERATION_RULES: dict[str, Rule] = {
     "KernelBench 1e-2": Rule("allclose, 1e-2 relative + 1e-2 absolute: KernelBench before its version 0.2, and BackendBench", _within(1e-2, 1e-2)),
     "twice the reference's error": RULES["twice the reference's error"],
 }
-"""The rules that people compare single operations by."""
+"""The rules by which people compare single operations."""
 
 DATABASE_WORDS = (
     "the largest tolerances that PyTorch's test database gives an operation on the CPU in float32, assert_close's defaults if it gives none"
@@ -117,7 +117,7 @@ DATABASE_WORDS = (
 
 
 def rule_of_database(tolerances: Mapping[str, float]) -> Rule:
-    """Return the comparison of PyTorch's own tests, with their tolerances for an operation."""
+    """Return the rule of PyTorch's own tests, with their tolerances for an operation."""
     return Rule(DATABASE_WORDS, _asserts(lambda found, reference: _assert_close(found, reference, **tolerances)))
 
 
@@ -129,7 +129,7 @@ GRADCHECK_WORDS = (
 
 
 class _Subject(torch.autograd.Function):  # type: ignore[misc]
-    """A subject as PyTorch differentiates it."""
+    """A subject as a function that PyTorch can differentiate."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, layer: AdaptedLayer, call: Call, x: torch.Tensor, *params: torch.Tensor) -> torch.Tensor:
@@ -145,7 +145,7 @@ class _Subject(torch.autograd.Function):  # type: ignore[misc]
 
 
 def _seeded(layer: AdaptedLayer, call: Call) -> Mapping[str, Array]:
-    """Return what a subject computes when its random numbers are the same each time."""
+    """Return a subject's results, with random generators seeded so that each call draws the same numbers."""
     np.random.seed(0)  # noqa: NPY002 - a subject may draw from this generator
     random.seed(0)
     return layer.vjp(call)
@@ -159,8 +159,8 @@ def _with(call: Call, x: torch.Tensor, params: tuple[torch.Tensor, ...]) -> Call
 def right_gradients(layer: AdaptedLayer, call: Call, summed: bool, fast: bool = False) -> bool:
     """Return whether PyTorch's gradcheck accepts a subject on a call in float64.
 
-    ``summed`` checks the sum of the output, whose cotangent is all ones, instead of each element; ``fast`` checks random projections instead of whole
-    Jacobians.
+    ``summed`` checks the sum of the output (an upstream gradient of all ones) instead of each element; ``fast`` checks random projections instead of
+    whole Jacobians.
     """
     names = ("grad_input", *(f"{name}.grad" for name in call.params))
     arrays = (call.x, *call.params.values())
@@ -175,5 +175,5 @@ def right_gradients(layer: AdaptedLayer, call: Call, summed: bool, fast: bool = 
 
         return bool(torch.autograd.gradcheck(function, inputs, raise_exception=False, fast_mode=fast))
     except (SubjectError, RuntimeError, ValueError):
-        # It raises errors of the subject, and its own about gradients of other shapes.
+        # gradcheck passes on the subject's errors, and raises its own about gradients of wrong shapes.
         return False

@@ -15,7 +15,7 @@ from study.state import fingerprint, opened, versions
 
 
 def measured(options: argparse.Namespace, shown: str) -> Facts:
-    """Carry out all tasks and return what they found as plain data; ``shown`` is the command line that measures it again."""
+    """Carry out all tasks and return the study's facts; ``shown`` is the command line that repeats the study."""
     faults = selected(options.faults)
     what = {"seed": options.seed, "quick": options.quick, "pattern": options.faults, "quantities": options.quantities}
     run_facts = {**what, "versions": versions("numpy", "torch"), "code": fingerprint()}
@@ -26,7 +26,7 @@ def measured(options: argparse.Namespace, shown: str) -> Facts:
 
 
 def _chunks(quantities: int | None) -> list[Chunk]:
-    """Return the batches of right implementations that compare that many quantities; if None, those that compare each implementation once."""
+    """Return the batches of right implementations that compare at least ``quantities`` quantities; if None, each implementation is compared once."""
     if quantities == 0:
         return []
     from study.detection.alarms import chunks, quick  # noqa: PLC0415 - this imports all right implementations

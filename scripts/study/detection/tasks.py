@@ -1,4 +1,4 @@
-"""The study in tasks: each is about one fault, one right implementation or one batch of them, and returns plain data.
+"""The tasks of the study: each is about one fault, one right implementation or one batch of them, and returns plain data.
 
 A result does not depend on which tasks ran before it or at the same time, so an interrupted run continues with the tasks that are missing.
 """
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 class Task:
     """A piece of the study."""
 
-    # ``"fault"`` or ``"host"``: judge a fault, or a right implementation, with crosscheck; ``"fault-rivals"`` or ``"host-rivals"``: with the rules of
-    # other tools; ``"ablation"``: judge a fault without parts of the checks; ``"alarms"``: judge a batch of right implementations
+    # ``"fault"``, ``"host"``: judge a fault, or a right implementation, with crosscheck; ``"fault-rivals"``, ``"host-rivals"``: judge it with other
+    # tools' rules; ``"ablation"``: judge a fault without parts of the checks; ``"alarms"``: judge a batch of right implementations
     kind: str
-    name: str  # of the fault or the right implementation; the words of the batch
+    name: str  # the name of the fault or the right implementation, or the description of the batch
     seed: int
-    # whether to stop at the first check that detects the fault; whether other rules get one family of inputs, and gradcheck its smallest one
+    # stop at the first check that detects the fault; give other rules only one family of inputs, and gradcheck only the smallest of these
     quick: bool = False
-    chunk: Chunk | None = None  # the batch
+    chunk: Chunk | None = None  # the batch of right implementations, for ``"alarms"``
 
     @property
     def key(self) -> str:
-        """The name of its result."""
+        """The name of the task's result."""
         return f"{self.kind}:{self.name}"
 
 
 def planned(faults: Sequence[Fault], hosts: Sequence[Host], chunks: Sequence[Chunk], seed: int, quick: bool) -> list[Task]:
-    """Return all tasks, those first whose results say most.
+    """Return all tasks; the tasks with the most important results come first.
 
-    The hosts are the right implementations in which the faults are planted, the chunks are batches of others. A quick study leaves out the ablation
+    The hosts are the right implementations in which the faults are planted; the chunks are batches of others. A quick study leaves out the ablation
     and gives other rules one family of inputs.
     """
     return [
@@ -53,8 +53,8 @@ def planned(faults: Sequence[Fault], hosts: Sequence[Host], chunks: Sequence[Chu
 
 
 def setting(task: Task) -> Setting:
-    """Return what the process of a task is started with."""
-    from study.detection import alarms  # noqa: PLC0415 - it is imported by the time that batches are planned
+    """Return the setting with which a task's process is started."""
+    from study.detection import alarms  # noqa: PLC0415 - the planning of batches has imported it already
 
     return Setting() if task.chunk is None else alarms.setting(task.chunk)
 

@@ -1,4 +1,4 @@
-"""What each kind of task does. Importing this module imports the catalogue and PyTorch."""
+"""The functions that carry out each kind of task. Importing this module imports the catalogue and PyTorch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COTANGENTS = (ALL_ONES, RANDOM)
 
 
 def selected(pattern: str) -> list[Fault]:
-    """Return the faults whose names match a pattern, all of them if it is empty; raise UsageError if none matches."""
+    """Return the faults whose names match a pattern, or all faults if it is empty; raise UsageError if none matches."""
     found = [fault for name, fault in FAULTS.items() if not pattern or fnmatchcase(name, pattern)]
     if not found:
         raise UsageError(f"--faults {pattern}: no fault of tests/support/faults has such a name; there are {', '.join(FAULTS)}")
@@ -52,13 +52,13 @@ def _host(task: Task) -> Facts:
 
 
 def _right(name: str) -> Declaration:
-    """Return a right implementation beside its reference."""
+    """Return the pair of a right implementation and its reference."""
     host = next(host for host in hosts_of(list(FAULTS.values())) if host.name == name)
     return host.pair(host.right)
 
 
 def _rivals(make: Callable[[], Declaration], task: Task) -> Facts:
-    """Return how many quantities each rule judged for each cotangent and family, and how many of them it rejected."""
+    """Return how many quantities each rule judged and how many it rejected, by upstream gradient and family."""
     families = families_of(make())[: 1 if task.quick else None]
     found = {rule: {cotangent: {family: [0, 0] for family in families} for cotangent in COTANGENTS} for rule in (*RULES, GRADCHECK)}
     for cotangent in COTANGENTS:
@@ -66,7 +66,7 @@ def _rivals(make: Callable[[], Declaration], task: Task) -> Facts:
             with own_surroundings(task.seed):
                 for rule, right in _answers(make(), family, cotangent == ALL_ONES, task.seed):
                     _count(found[rule][cotangent][family], right)
-                # It is slow: a fault that it rejects on the first family is not given to it on the others.
+                # gradcheck is slow: if it rejects a fault on the first family, it does not get the other families.
                 if task.kind == "host-rivals" or not found[GRADCHECK][cotangent][families[0]][1]:
                     for right in _gradchecks(make(), family, cotangent == ALL_ONES, task):
                         _count(found[GRADCHECK][cotangent][family], right)
@@ -78,13 +78,13 @@ def _count(counts: list[int], right: bool) -> None:
 
 
 def _answers(pair: Declaration, family: str, summed: bool, seed: int) -> Iterator[tuple[str, bool]]:
-    """Yield each rule with whether it accepts a quantity."""
+    """Yield, for each quantity, the name of each rule and whether the rule accepts the quantity."""
     for one in compared(pair, family, summed, seed):
         yield from ((name, rule.takes_for_right(one)) for name, rule in RULES.items() if rule.applies(one))
 
 
 def _gradchecks(pair: Declaration, family: str, summed: bool, task: Task) -> Iterator[bool]:
-    """Yield whether gradcheck accepts each call of a layer; it judges no optimizer and no model."""
+    """Yield whether gradcheck accepts each call of a layer; nothing for optimizers and models, which it cannot judge."""
     if isinstance(pair, Pair) and "float64" in pair.dtypes:
         found = sorted(calls(prepare(pair), family, "float64", summed, task.seed), key=lambda call: call.x.size)
         for call in found[: 1 if task.quick else None]:
@@ -92,7 +92,7 @@ def _gradchecks(pair: Declaration, family: str, summed: bool, task: Task) -> Ite
 
 
 def _alarms(task: Task) -> Facts:
-    """Judge a batch of right implementations with crosscheck, and the first batch of its kind with the rules of other tools as well."""
+    """Judge a batch of right implementations with crosscheck, and if it is a task's first batch, with the rules of other tools as well."""
     from study.detection.alarms import DEFAULT, compared_in, run_here  # noqa: PLC0415 - other tasks need none of these implementations
 
     assert task.chunk is not None

@@ -1,10 +1,10 @@
 """PyTorch's own test database, OpInfo: each differentiable operation with sample inputs, as a function of arrays.
 
-The arguments of the function are the tensors of a sample that require gradients, in order: the input ``x``, then ``a1``, ``a2`` and so on. Everything
-else is part of the function: numbers, indices, masks, options. Its tensors of floats are rounded to single precision once, so that both sides compute
-with the same numbers, and converted to the precision of the input.
+The arguments of the function are those tensors of a sample that require gradients, in order: the input ``x``, then ``a1``, ``a2`` and so on. The rest
+of the sample is part of the function: numbers, indices, masks, options. Floating-point tensors among these are rounded to single precision once, so
+that both sides compute with the same numbers, and then converted to the precision of the input.
 
-The database belongs to PyTorch's tests. Importing it changes settings of the whole process, which is why only worker processes do.
+The database belongs to PyTorch's tests. Importing it changes settings of the whole process; therefore only worker processes import it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 from study.operations.tasks import NoDatabaseError
 
 MOST_NUMBERS = (1000, 20_000)
-"""The largest sample that is used, in numbers of all its tensors; and the largest if there is no smaller one."""
+"""Samples with at most the first number of elements in all tensors are used; if there are none, samples with at most the second number."""
 
 FEW = 4
-"""A sample with fewer numbers is used only if there is no other."""
+"""Samples with fewer elements are used only if there are no others."""
 
 
 class NoSampleError(ValueError):
@@ -35,23 +35,23 @@ class NoSampleError(ValueError):
 
 
 def database() -> dict[str, Any]:
-    """Return every operation of the database that is differentiable in double precision, by its name with its variant."""
+    """Return every operation of the database that is differentiable in double precision, by its name and variant."""
     try:
         from torch.testing._internal.common_methods_invocations import op_db  # noqa: PLC0415 - it takes seconds and changes settings
     except ImportError as error:
         raise NoDatabaseError(
-            f"PyTorch's test database cannot be imported ({error}): pip install expecttest, beside a torch that has its tests"
+            f"PyTorch's test database cannot be imported ({error}): pip install expecttest, and a torch that includes its tests"
         ) from None
     return {name_of(op): op for op in op_db if op.supports_autograd and torch.float64 in op.dtypes}
 
 
 def name_of(op: Any) -> str:
-    """Return an operation's name, with its variant if it has several."""
+    """Return an operation's name, followed by its variant if it has one."""
     return f"{op.name}.{op.variant_test_name}" if op.variant_test_name else str(op.name)
 
 
 def tolerances(info: Any) -> dict[str, float]:
-    """Return the largest tolerances of the database for an operation in single precision on the CPU; empty if it has none."""
+    """Return the largest tolerances that the database gives an operation in single precision on the CPU; empty if it gives none."""
     found: dict[str, float] = {}
     for entry in info.decorators:
         if getattr(entry, "device_type", None) not in (None, "cpu"):
@@ -65,7 +65,7 @@ def tolerances(info: Any) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of a tensor that requires gradients."""
+    """Marks the place of a tensor that requires gradients among an operation's arguments."""
 
     number: int
 
@@ -76,9 +76,9 @@ class Operation:
 
     info: Any
     sample: Any
-    leaves: tuple[Any, ...]  # all its arguments in order, with a Slot in the place of each tensor that requires gradients
+    leaves: tuple[Any, ...]  # all arguments in order; a Slot replaces each tensor that requires gradients
     form: TreeSpec  # how the leaves make up the input, the arguments and the options
-    arrays: tuple[npt.NDArray[np.float64], ...]  # the sample's numbers for the slots, in double precision
+    arrays: tuple[npt.NDArray[np.float64], ...]  # the sample's tensors for the slots, in double precision
 
     @property
     def name(self) -> str:
@@ -91,9 +91,9 @@ class Operation:
         return [f"a{number}" for number in range(1, len(self.arrays))]
 
     def given(self, tensors: Sequence[Any], constant: Callable[[torch.Tensor], Any], dtype: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-        """Return input, arguments and options with tensors of any framework in the slots.
+        """Return the input, the arguments and the options, with the given tensors (of any framework) in the slots.
 
-        ``constant`` converts a tensor that does not require gradients; ``dtype`` replaces the sample's own precision if that is one of the options.
+        ``constant`` converts a tensor that does not require gradients; ``dtype`` replaces ``torch.float64`` among the options.
         """
 
         def one(leaf: Any) -> Any:
@@ -107,11 +107,11 @@ class Operation:
         return given
 
     def __call__(self, x: torch.Tensor, /, **params: torch.Tensor) -> torch.Tensor:
-        """Return the operation's output: one tensor of floats as it is; the numbers of several, one after the other."""
+        """Return the operation's output; several tensors are flattened and concatenated."""
         return self.applied([x, *params.values()])
 
     def applied(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the output for tensors in the slots."""
+        """Return the operation's output for the given tensors in the slots."""
         first = tensors[0]
 
         def constant(value: torch.Tensor) -> torch.Tensor:
@@ -127,9 +127,9 @@ class Operation:
 
 
 def joined(result: Any) -> torch.Tensor:
-    """Return all results of an operation as one tensor of floats; a complex number becomes two floats.
+    """Return all results of an operation as one floating-point tensor; a complex number becomes two floats.
 
-    NoSampleError says that there are no floats, or that a result is sparse.
+    NoSampleError says that no result is floating-point, or that a result is sparse.
     """
     found = [value for value in tree_flatten(result)[0] if isinstance(value, torch.Tensor)]
     if any(value.layout != torch.strided for value in found):
@@ -145,14 +145,14 @@ UNDEFINED: Mapping[str, str] = {
     f"nn.functional.max_unpool{dims}d": "of numbers that go to one place any may be left there, as PyTorch says, and the database's samples have such"
     for dims in (1, 2, 3)
 }
-"""Operations whose result is undefined on the database's samples, each with the reason."""
+"""Operations with undefined results on the database's samples, each with the reason."""
 
 
 def operations(info: Any, seed: int = 0) -> list[Operation]:
-    """Return an operation with each of the samples that are used; NoSampleError says why no sample is usable.
+    """Return an operation with up to three of its samples; NoSampleError says why no sample is usable.
 
-    Of the usable samples these are the first, one from the middle and the last, if they differ in kind; of large samples only the first. The seed
-    is that of the samples' random numbers.
+    The samples are the first usable one, one from the middle and the last, if they differ in kind; if all usable samples are large, only the first.
+    ``seed`` is the seed of the samples' random numbers.
     """
     if name_of(info) in UNDEFINED:
         raise NoSampleError(UNDEFINED[name_of(info)])
@@ -220,7 +220,7 @@ def _operation(info: Any, sample: Any, most: int) -> Operation:
 
 
 def _expect_usable(operation: Operation) -> None:
-    """Make sure that the operation returns floats of the input's precision, the same ones each time, and can be differentiated."""
+    """Make sure that the operation can be differentiated, draws no random numbers, and returns floats in the input's precision."""
     for dtype in (torch.float64, torch.float32):
         tensors = [torch.from_numpy(array).to(dtype, copy=True).requires_grad_() for array in operation.arrays]
         try:
@@ -240,7 +240,7 @@ def _expect_usable(operation: Operation) -> None:
 
 
 class Dispatching(TorchDispatchMode):  # type: ignore[misc]
-    """A mode that sees every operation below autograd while it is entered."""
+    """A context manager that intercepts every operation below autograd."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -248,7 +248,7 @@ class Dispatching(TorchDispatchMode):  # type: ignore[misc]
 
 
 class _Refusing(Dispatching):
-    """While this is entered, it is an error to draw random numbers, which the database hides behind a seed of its own, or to make sparse tensors."""
+    """Inside this context, drawing random numbers (which the database hides by seeding) and making sparse tensors are errors."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if torch.Tag.nondeterministic_seeded in func.tags:

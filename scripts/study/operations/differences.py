@@ -1,7 +1,7 @@
-"""Where JAX, or PyTorch's own decomposition, differs from PyTorch's kernel, or loses digits that the kernel keeps: each with the reason.
+"""Known differences: where JAX, or PyTorch's own decomposition, differs from PyTorch's kernel or loses digits that the kernel keeps, and why.
 
-Every entry was examined in double precision as well: conventions and wrong formulas differ there too; digits that single precision loses are there.
-A mismatch that an entry explains is not a false alarm and is counted separately.
+Every entry was examined in double precision as well: there, conventions and wrong formulas still differ, lost digits do not. A mismatch that an entry
+explains is not a false alarm and is counted separately.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from study.operations.subjects import DECOMPOSED, JAX
 
 @dataclass(frozen=True)
 class Difference:
-    """A known difference of another version of some operations."""
+    """A known difference between PyTorch's kernels and another way to compute some operations."""
 
     operations: tuple[str, ...]
     reason: str
-    families: tuple[str, ...] = ()  # the families on which it shows; empty for all
-    quantities: str = "*"  # a pattern of the names of the quantities in which it shows
-    way: str = JAX  # which version
+    families: tuple[str, ...] = ()  # the families of inputs on which the results differ; empty for all
+    quantities: str = "*"  # a pattern for the names of the quantities that differ
+    way: str = JAX  # the other way to compute the operations
 
 
 DIFFERENCES = (
@@ -57,7 +57,7 @@ DIFFERENCES = (
 
 
 def difference(way: str, operation: str, family: str, quantity: str) -> str:
-    """Return why a version of an operation differs in a quantity on a family of inputs; empty if no difference is known."""
+    """Return why a way to compute an operation differs in a quantity on a family of inputs; empty if no difference is known."""
     for one in DIFFERENCES:
         if way == one.way and operation in one.operations and (not one.families or family in one.families) and fnmatchcase(quantity, one.quantities):
             return one.reason

@@ -13,7 +13,7 @@ from study.operations.tasks import STUDY
 from study.state import kept_in_words
 
 LEAST_OPERATIONS, LEAST_FAMILIES, LEAST_SHARE, LEAST_FAULTS = 440, 4, 0.97, 300
-"""The promise: how many operations are tried; which share of them is judged in how many families; how many faults are planted."""
+"""The promise: LEAST_OPERATIONS are tried, LEAST_SHARE of them are judged in LEAST_FAMILIES families, and LEAST_FAULTS faults are planted."""
 
 WITNESSES = ("with the witness", "without it")
 
@@ -21,7 +21,7 @@ OWN = "own kernel"
 
 
 def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
-    """Return the study as plain data, from the results by operation and the facts that make the run what it is."""
+    """Return the study as plain data. ``results`` has the results by operation; ``run`` has the options and versions of the run."""
     found = {name: result_of(f"operation:{name}", facts) for name, facts in results.items()}
     tried = {name: one for name, one in found.items() if not one.refused and not one.failed}
     families = list(dict.fromkeys(family for one in tried.values() for family in one.families))
@@ -54,7 +54,7 @@ def facts_of(results: Mapping[str, Facts], run: Facts, command: str) -> Facts:
 
 
 def _named(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return the names by their reason, the most common reason first."""
+    """Return the names for each reason, the most common reason first."""
     named: dict[str, list[str]] = {}
     for name, reason in pairs:
         named.setdefault(reason, []).append(name)
@@ -69,12 +69,12 @@ def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def _not_judged(one: Tried) -> dict[str, str]:
-    """Return the families in which no sample was judged completely, each with the reason."""
+    """Return the families in which no sample was judged completely, each with a reason."""
     return {family: reasons[0] for family, reasons in one.families.items() if "" not in reasons and reasons}
 
 
 def named_differences(tried: Mapping[str, Tried]) -> Facts:
-    """Return how many quantities of each operation show a known difference, by its reason."""
+    """Return, for each known difference by its reason, how many quantities of each operation show it."""
     counts: dict[str, Counter[str]] = {}
     for name, one in tried.items():
         for alarm in one.alarms:
@@ -84,7 +84,7 @@ def named_differences(tried: Mapping[str, Tried]) -> Facts:
 
 
 _COUNTS = ("judged", "other", "widened", "unjudged", "impossible", "named", "alarms")
-"""What can become of the quantities of one way to compute an operation."""
+"""What can happen to a quantity that is computed in one of the ways; each is counted."""
 
 
 def _ways(tried: Iterable[Tried]) -> Facts:
@@ -157,7 +157,7 @@ def _row(name: str, one: Tried) -> Facts:
 
 
 def _short(facts: Facts) -> list[str]:
-    """Return what falls short of the promise, in words."""
+    """Return, in words, how the study falls short of the promise."""
     faults, tried, whole = facts["faults"], facts["tried"], not facts["quick"] and not facts["pattern"]
     short = [f"false alarm: {alarm}" for alarm in facts["alarms"]] + [f"not seen: {fault}" for fault in faults["unseen"]]
     if facts["judged_in_enough"] < LEAST_SHARE * tried:

@@ -1,7 +1,7 @@
-"""Relative faults planted in the results of an operation's own kernel: in the whole array, in one sample of it, in one element.
+"""Plant relative faults in the results of an operation's own kernel: in the whole array, in one sample of it, or in one element.
 
-A fault has to be detected if it is larger than :data:`ABOVE` times the tolerance of rounding theory, before any witness widens that. Each fault is
-judged three times: with the witness, without it, and by the rules that people use.
+A fault has to be detected if it is larger than :data:`ABOVE` times the tolerance of rounding theory, before any witness widens this tolerance. Each
+fault is judged three times: with the witness, without the witness, and by the rules that people use.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ SIZES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """Sizes of the faults, relative to the spoiled number."""
 
 NO_WITNESS: Arrays = {}
-"""The testimony if no witness is used."""
+"""The witness's results if no witness is used."""
 
 EXTENTS = ("the whole array", "one sample", "one element")
 
 
 @dataclass(frozen=True)
 class Ground:
-    """A call of an operation's own kernel that was judged, in which faults can be planted."""
+    """A judged call of an operation's own kernel, in whose results faults can be planted."""
 
     place: str  # the sample and the family
     oracle: Remembering
     call: Call
-    found: Mapping[str, Array]  # the kernel's results that were found right, by quantity
+    found: Mapping[str, Array]  # the kernel's results that were judged right, by quantity
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class RelativeFault:
     ground: Ground
     quantity: str
     extent: str  # one of EXTENTS
-    size: float  # the relative error that it adds
+    size: float  # the relative error that the fault adds
     where: npt.NDArray[np.bool_]  # which numbers are spoiled
 
     @property
@@ -65,7 +65,7 @@ class RelativeFault:
 
 
 def planned(trial: Trial) -> Iterator[RelativeFault]:
-    """Yield one fault of each extent; the operation's name and the seed decide its place and size."""
+    """Yield one fault of each extent; the operation's name and the seed decide the fault's place and size."""
     rng = np.random.default_rng([trial.seed, zlib.crc32(trial.name.encode())])
     places = [(ground, quantity) for ground in trial.grounds for quantity, found in ground.found.items() if found.any()]
     for extent in EXTENTS if places else ():
@@ -81,7 +81,7 @@ def planned(trial: Trial) -> Iterator[RelativeFault]:
 
 
 def planted(fault: RelativeFault, trial: Trial) -> Facts:
-    """Return whether a fault has to be detected, and what detects it."""
+    """Return the facts about a planted fault: its place and size, whether it has to be detected, and what detects it."""
     ground, quantity, spoiled = fault.ground, fault.quantity, fault.spoiled
     kernel = ground.found[quantity]
     wide = ground.call.astype(np.float64)
@@ -112,7 +112,7 @@ def _verdict(fault: RelativeFault, trial: Trial, witness: Arrays | None = None) 
 
 
 def _finite(added: Array, allowed: Array) -> float | None:
-    """Return the largest ratio of the fault to its tolerance; None if no error is tolerated."""
+    """Return the largest ratio of the added error to its tolerance; None if a changed number has a tolerance of 0."""
     changed = added > 0
     if not changed.any():
         return 0.0

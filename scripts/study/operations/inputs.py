@@ -1,9 +1,9 @@
-"""Numbers of several families for an operation of the test database, as far as its domain allows.
+"""Inputs of several families for an operation of the test database, as far as its domain allows.
 
-A family redraws the numbers of a sample. If an operation accepts only some numbers, they are mapped into its domain, which the database gives for
-elementwise functions. If the operation refuses the drawn numbers, or its result is not finite, the family scales or shifts the sample's own numbers
-instead, which keeps other requirements such as being positive definite. If that still leaves the range, the family is tried weaker: an exponential at
-1000 is infinite, at 10 it is not. The strongest attempt that could be judged counts.
+A family redraws the numbers of a sample. If an operation accepts only some numbers, the drawn ones are mapped into its domain, which the database
+gives for elementwise functions. If the operation refuses the drawn numbers, or its result is not finite, the family scales or shifts the sample's own
+numbers instead, which keeps other requirements such as being positive definite. If the result is still not finite, the family is tried weaker: an
+exponential at 1000 is infinite, at 10 it is not. The strongest attempt that could be judged counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from study.operations.database import Operation
 Numbers = npt.NDArray[np.float64]
 
 FAMILIES = ("normal", "ties", "wide", "large", "tiny", "offset")
-"""The families that are tried, by the names of :mod:`crosscheck.core.inputs`."""
+"""The families that are tried; :mod:`crosscheck.core.inputs` explains the names."""
 
 LEFT_OUT: Mapping[str, str] = {
     "digits": "it consists of images with two axes, which few samples are",
@@ -32,7 +32,7 @@ LEFT_OUT: Mapping[str, str] = {
     "fortran": "the numbers are those of normal; another layout in memory is one of the subjects",
     "strided": "the numbers are those of normal; another layout in memory is one of the subjects",
 }
-"""The other families, each with the reason why it is not tried."""
+"""The families that are not tried, each with the reason."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ class Strength:
 
 
 STRENGTHS = (Strength(20, 1000.0, 1024.0, -62), Strength(8, 64.0, 64.0, -24), Strength(3, 8.0, 8.0, -8))
-"""The first one is that of :mod:`crosscheck.core.inputs`."""
+"""From the strongest, which is the strength in :mod:`crosscheck.core.inputs`, to the weakest."""
 
 WEAKER = frozenset({"wide", "large", "tiny", "offset"})
-"""The families that can be weaker."""
+"""The families that can be tried weaker."""
 
 _BOTH = frozenset({"wide", "tiny"})
-"""The families whose cotangents are scaled as their inputs are."""
+"""The families that scale the upstream gradient as they scale the inputs."""
 
 
 class Reference(Protocol):
-    """A reference's operation."""
+    """An operation as the reference computes it."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return output and gradients."""
@@ -71,7 +71,7 @@ class Attempt:
 
 
 def attempts(operation: Operation, exact: Reference, family: str, seed: int) -> Iterator[Attempt]:
-    """Yield calls of a family on which the results of ``exact``, the operation in double precision, are finite, the strongest first."""
+    """Yield calls of a family, the strongest first, for which ``exact`` (the operation in double precision) gives finite results."""
     into = domain(operation)
     for strength, sizes in enumerate(STRENGTHS if family in WEAKER else STRENGTHS[:1]):
         for way in ("drawn", "the sample's own"):
@@ -92,14 +92,14 @@ def attempts(operation: Operation, exact: Reference, family: str, seed: int) -> 
 
 
 def drawn(rng: np.random.Generator, own: Numbers, family: str, sizes: Strength) -> Numbers:
-    """Return numbers of a family in the shape of a sample's own."""
+    """Return random numbers of a family, in the shape of the sample's own numbers."""
     if family == "ties":
         return few_values(rng, own.shape)
     return _scaled(rng, rng.standard_normal(own.shape), family, sizes)
 
 
 def changed(rng: np.random.Generator, own: Numbers, family: str, sizes: Strength) -> Numbers:
-    """Return a sample's own numbers scaled or shifted as a family asks, or rounded to few values that are not zero."""
+    """Return a sample's own numbers scaled or shifted for a family; for ``ties``, rounded to a few values, only zeros to zero."""
     if family == "ties":
         return np.asarray(np.where(own == 0, 0.0, np.copysign(np.maximum(np.round(2 * np.abs(own)) / 2, 0.5), own)))
     return _scaled(rng, own, family, sizes)
@@ -121,11 +121,11 @@ def _single(numbers: Numbers) -> Array:
 
 
 DOMAINS: Mapping[str, tuple[float | None, float | None]] = dict.fromkeys(("polygamma", "special.polygamma"), (0.0, None))
-"""Domains that the database does not give: at negative numbers polygamma has a pole at every integer, and takes as many terms as their size."""
+"""Domains that the database does not give. For negative numbers, polygamma has poles at integers and sums a number of terms that grows with |x|."""
 
 
 def domain(operation: Operation) -> Callable[[Numbers], Numbers]:
-    """Return a function that maps any numbers into the domain of an operation, strictly inside."""
+    """Return a function that maps any numbers into the interior of an operation's domain."""
     interval: Any = DOMAINS.get(operation.info.name) or getattr(operation.info, "domain", (None, None))
     low, high = interval
     if low is None and high is None:

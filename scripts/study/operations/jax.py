@@ -1,6 +1,6 @@
 """JAX as an independent implementation of PyTorch's operations, in single precision.
 
-Each entry takes the arguments of PyTorch's operation. Where the two are known to differ, :mod:`study.operations.differences` says why.
+Each function here takes the arguments of PyTorch's operation. :mod:`study.operations.differences` lists the known differences.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def _convolved(dims: int) -> Callable[..., Any]:
 
 
 def _symmetric(function: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Return a function of a matrix plus its transpose, which the database gives to what takes symmetric matrices."""
+    """Return a function that applies ``function`` to a matrix plus its transpose, because the database makes symmetric inputs that way."""
 
     def symmetric(x: Any, **options: Any) -> Any:
         if options.get("upper"):
-            raise SubjectError("JAX's version takes the lower half")
+            raise SubjectError("JAX's version returns the lower factor, not the upper one")
         return function(x + jnp.swapaxes(x, -1, -2))
 
     return symmetric
@@ -101,7 +101,7 @@ def _vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *
         out = jnp.linalg.norm(x.ravel(), ord)
         return out.reshape([1] * x.ndim) if keepdim else out
     axis = dim if isinstance(dim, int) else dim[0] if len(dim) == 1 else tuple(dim)
-    if isinstance(axis, tuple) and ord == 2:  # which is a norm of matrices to JAX
+    if isinstance(axis, tuple) and ord == 2:  # for two axes JAX would compute a matrix norm
         return jnp.sqrt(jnp.square(x).sum(axis, keepdims=keepdim))
     if isinstance(axis, tuple):
         raise SubjectError("JAX's version takes one axis")
@@ -117,7 +117,7 @@ SAME_NAMES: Mapping[Any, str] = {
     jsp.special: "digamma erf erfc erfinv i0 special.i0e special.i1 special.i1e special.log_ndtr special.ndtr special.ndtri xlogy",
     jnp.linalg: "linalg.det linalg.inv linalg.slogdet",
 }
-"""Operations that JAX calls by the last part of PyTorch's name, by the module that has them."""
+"""For each module of JAX, PyTorch's names of its operations; JAX's name is the last part of PyTorch's name."""
 
 JAX: Mapping[str, Callable[..., Any]] = {
     **{name: getattr(module, name.rpartition(".")[2]) for module, names in SAME_NAMES.items() for name in names.split()},
@@ -167,7 +167,7 @@ JAX: Mapping[str, Callable[..., Any]] = {
     "triu": lambda x, diagonal=0: jnp.triu(x, diagonal),
     "var": _spread(jnp.var),
 }
-"""JAX's version of PyTorch's operations, by their names."""
+"""JAX's version of each operation, by PyTorch's name."""
 
 
 def knows(operation: Operation) -> bool:
@@ -176,7 +176,7 @@ def knows(operation: Operation) -> bool:
 
 
 def by_jax(operation: Operation, call: Call) -> dict[str, Array]:
-    """Return output and gradients as JAX computes them; raise SubjectError if its version does not take such arguments."""
+    """Return JAX's output and gradients; raise SubjectError if JAX's version does not take these arguments."""
     assert call.grad_output is not None
     function = JAX[operation.name]
 

@@ -14,7 +14,7 @@ from study.pages import Rows, Sheet, escaped, markdown, measured_with, percent, 
 
 PAGE = DOCS / "operations.md"
 _MOST_LINES = 40
-"""Lines about what falls short that the terminal shows."""
+"""The terminal shows at most this many lines about what falls short of the promise."""
 
 
 def show(facts: Facts, console: Console) -> None:
@@ -27,7 +27,7 @@ def show(facts: Facts, console: Console) -> None:
 
 
 def sheets(facts: Facts) -> list[Sheet]:
-    """Return all tables except that of the single operations."""
+    """Return all tables except the table of single operations."""
     return [_ways(facts), _rules(facts), _faults(facts), _families(facts), _refused(facts)]
 
 
@@ -142,7 +142,7 @@ def summary(facts: Facts) -> Facts:
 
 
 def _unjudged(facts: Facts) -> list[str]:
-    """Return a line for each reason why the kernels' own quantities were not judged, and for each operation with a family that was not judged."""
+    """Return a line for each reason why results of the kernels were not judged, and for each operation with families that were not judged."""
     lines = [f"{counted(count, 'quantity', 'quantities')}: {reason}" for reason, count in facts["unjudged"].items()]
     for name, reasons in facts["not_judged"].items():
         families: dict[str, list[str]] = {}
@@ -154,7 +154,7 @@ def _unjudged(facts: Facts) -> list[str]:
 
 
 def _named(facts: Facts) -> list[str]:
-    """Return a line for each reason why another version differs."""
+    """Return a line for each known difference: its reason and how many quantities show it."""
     return [f"{reason}: {', '.join(f'{name} ({count:,})' for name, count in names.items())}" for reason, names in facts["named"].items()]
 
 

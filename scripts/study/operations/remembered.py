@@ -1,4 +1,4 @@
-"""An oracle that computes each call once, so that every subject of a call is judged by the same expectation."""
+"""An oracle that computes each call only once, so that all subjects are judged by the same expected values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crosscheck.oracles.wrapped import WrappedOracle
 
 @dataclass(frozen=True)
 class Remembering(WrappedOracle):
-    """An oracle that computes each call once."""
+    """An oracle that remembers its results, so that it computes each call only once."""
 
     _answers: dict[tuple[str, bytes], Any] = field(default_factory=dict)
 

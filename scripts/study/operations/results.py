@@ -15,7 +15,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Alarm:
-    """Right code that crosscheck called wrong, with all that is needed to reproduce it; ``named`` is the reason of a known difference."""
+    """Right code that crosscheck called wrong, with all information to reproduce it; ``named`` is the reason if the difference is known."""
 
     operation: str
     place: str

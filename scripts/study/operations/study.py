@@ -15,7 +15,7 @@ from study.state import fingerprint, opened, versions
 
 
 def measured(options: argparse.Namespace, shown: str) -> Facts:
-    """Carry out all tasks and return what they found as plain data; ``shown`` is the command line that measures it again."""
+    """Carry out all tasks and return the study's facts; ``shown`` is the command line that repeats the study."""
     pattern = "" if options.operations == "*" else options.operations
     run_facts = {
         "seed": options.seed,

@@ -1,7 +1,7 @@
-"""Other right ways to compute an operation in single precision: other steps, another order, other memory, other kernels.
+"""Other right ways to compute an operation in single precision: other steps, another order, another memory layout, other kernels.
 
-A figure about an operation's own kernel says little, because that kernel is also the witness for what rounding may do. These ways are right as well,
-and round differently. How many of their numbers differ in bits from those of the kernel is counted.
+Judging an operation's own kernel says little, because this kernel is also the witness for what rounding may do. These ways are right as well, and
+round differently. The study counts how many of their results differ from the kernel's in any bit.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Subject:
         return self.compute(call)
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
-        """Return None: everything is read as it is."""
+        """Return None: results are read without further rounding."""
         return None
 
 
@@ -73,7 +73,7 @@ def by_autograd(
             output = operation.applied([leaves[0].view_as(leaves[0]) if operation.name != "zero_" else leaves[0].clone(), *leaves[1:]])
             grads = torch.autograd.grad(output, leaves, cotangent, allow_unused=True, materialize_grads=True)
     except (RuntimeError, ValueError, IndexError, TypeError, AssertionError, NotImplementedError, KeyError) as error:
-        raise SubjectError(f"PyTorch refuses it so: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
+        raise SubjectError(f"PyTorch refuses this: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
     names = ["grad_input", *(f"{name}.grad" for name in call.params)]
     return {"output": _array(output), **{name: _array(grad) for name, grad in zip(names, grads, strict=True)}}
 
@@ -84,14 +84,14 @@ def _array(tensor: torch.Tensor) -> Array:
 
 
 class TakenApart(Dispatching):
-    """While this is entered, PyTorch computes by elementary operations whatever it or the harness can decompose."""
+    """Inside this context, PyTorch decomposes operations into elementary ones, as far as PyTorch or the harness has a decomposition."""
 
     def __init__(self) -> None:
         super().__init__()
         self._within: list[Any] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        """Carry out one operation by its steps, if it has a decomposition."""
+        """Carry out an operation by the steps of its decomposition, if it has one."""
         name = func._schema.name.partition("::")[2]
         steps = STEPS.get(name) or (None if is_known(name) or func.is_view else decomposition_table.get(func))
         if steps is None or func in self._within:
@@ -105,10 +105,10 @@ class TakenApart(Dispatching):
 
 
 class Reversed(Dispatching):
-    """While this is entered, numbers are summed in reverse order."""
+    """Inside this context, sums and products run in reverse order."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        """Carry out one operation."""
+        """Carry out an operation on flipped arguments."""
         name, kwargs = func._schema.name.partition("::")[2], kwargs or {}
         if name in _TURNED_BACK:
             *tensors, dim, last = args
@@ -121,18 +121,18 @@ class Reversed(Dispatching):
 
 
 def _turned(*axes: tuple[int, int]) -> Callable[..., tuple[Any, ...]]:
-    """Return a function that flips axes of arguments, each given as the number of the argument and the axis."""
+    """Return a function that flips arguments; each pair is the position of an argument and the axis to flip."""
 
     def turn(*args: Any, **options: Any) -> tuple[Any, ...]:
         changed = dict(axes)
-        # A conjugation of complex numbers may be pending, which a mode below autograd has to resolve.
+        # Complex tensors may have a pending conjugation, which has to be resolved below autograd.
         return tuple(value.resolve_conj().flip(changed[number]) if number in changed else value for number, value in enumerate(args))
 
     return turn
 
 
 def _reduction_turned(place: int) -> Callable[..., tuple[Any, ...]]:
-    """Return a function that flips the axes of a reduction, which is given their numbers as ``dim`` or as the argument in that place."""
+    """Return a function that flips the reduced axes of a reduction; they are the argument at ``place`` or the option ``dim``."""
 
     def turn(*args: Any, **options: Any) -> tuple[Any, ...]:
         x, dim = args[0], args[place] if len(args) > place else options.get("dim")
@@ -142,7 +142,7 @@ def _reduction_turned(place: int) -> Callable[..., tuple[Any, ...]]:
 
 
 def _dims(x: torch.Tensor, dim: Any) -> list[int]:
-    """Return the axes that ``dim`` names; all of them if it names none."""
+    """Return the axes that ``dim`` names, or all axes if it names none."""
     if isinstance(dim, int) and not isinstance(dim, bool):
         return [dim] if x.dim() else []
     return list(dim if isinstance(dim, list | tuple) and dim and x.dim() else range(x.dim()))
@@ -164,10 +164,10 @@ _TURNED: dict[str, Callable[..., tuple[Any, ...]]] = {
     "addmv": _turned((1, -1), (2, -1)),
     "convolution": _channels_turned,
 }
-"""By operation: a function that flips its arguments so that its sums and products run in reverse order."""
+"""For each operation, a function that flips its arguments so that its sums and products run in reverse order."""
 
 _TURNED_BACK = frozenset({"_softmax", "_log_softmax", "_softmax_backward_data", "_log_softmax_backward_data"})
-"""Operations along an axis, their last argument but one, whose results have to be flipped back along it."""
+"""Operations along an axis (their last argument but one) with results of the input's shape, which have to be flipped back."""
 
 
 def _fortran(tensor: torch.Tensor) -> torch.Tensor:
@@ -189,7 +189,7 @@ def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
 @contextmanager
 def _without_onednn() -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it speaks of graphics cards that are not there
+        warnings.simplefilter("ignore")  # PyTorch warns about GPUs that are not there
         with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
             yield
 
@@ -227,7 +227,7 @@ _READING_MEMORY = ("as_strided",)
 
 
 def subjects(operation: Operation) -> dict[str, Subject]:
-    """Return every way to compute an operation: its own kernel first, and JAX last if JAX has the operation."""
+    """Return every way to compute an operation: PyTorch's own kernel first, and JAX last if JAX has the operation."""
 
     def subject(way: Callable[[Operation, Call], dict[str, Array]]) -> Subject:
         return Subject(lambda call: way(operation, call))

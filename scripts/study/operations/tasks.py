@@ -1,4 +1,4 @@
-"""The study of the test database in tasks: one lists the operations, each of the others tries one operation."""
+"""The tasks of the study of the test database: one task lists the operations, and each other task tries one operation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STUDY = "operations"
 """The name of this study in its facts."""
 
 NAMES = "operations"
-"""The key of the task that lists them."""
+"""The key of the task that lists the operations."""
 
 QUICK = (
     "add",
@@ -28,7 +28,7 @@ QUICK = (
     "sparse.mm.reduce",
     "std",
 )
-"""The operations of a quick run: elementary ones, sums, some that are decomposed, one that is refused; JAX has a version of most."""
+"""The operations of a quick run: elementary ones, sums, some with a decomposition, and one that is refused. JAX has a version of most."""
 
 
 class NoDatabaseError(UsageError):
@@ -44,7 +44,7 @@ class OperationTask:
 
     @property
     def key(self) -> str:
-        """The name of its result."""
+        """The name of the task's result."""
         return f"operation:{self.name}" if self.name else NAMES
 
 
@@ -56,7 +56,7 @@ def run(task: OperationTask) -> Facts:
 
 
 def planned(names: Sequence[str], pattern: str, seed: int) -> list[OperationTask]:
-    """Return a task for each operation that a pattern names; raise UsageError if it names none."""
+    """Return a task for each operation whose name matches a pattern; raise UsageError if none matches."""
     found = [OperationTask(name, seed) for name in names if fnmatchcase(name, pattern)]
     if not found:
         raise UsageError(
@@ -66,7 +66,7 @@ def planned(names: Sequence[str], pattern: str, seed: int) -> list[OperationTask
 
 
 def expect_database(results: dict[str, Facts]) -> None:
-    """Raise NoDatabaseError if a task failed because the database is missing; such results are removed, so that the run can be continued."""
+    """Raise NoDatabaseError if a task failed because the database is missing; remove the results of such tasks, so that a run can continue."""
     start = f"{NoDatabaseError.__name__}: "
     failed = {key: str(result[FAILED]) for key, result in results.items() if str(result.get(FAILED, "")).startswith(start)}
     for key in failed:

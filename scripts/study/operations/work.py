@@ -1,4 +1,4 @@
-"""The study of one operation of the test database: each way to compute it is judged, beside the rules people use; faults are planted in it."""
+"""Study one operation of the test database: judge each way to compute it, with crosscheck and with the rules people use, and plant faults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from study.operations.subjects import OWN, Subject, subjects
 from study.operations.tasks import OperationTask
 
 ELEMENTS = 10_000_000
-"""About how many numbers a whole run compares: the chance of one false alarm among all of them is one in a million."""
+"""About how many numbers a whole run compares; the probability of any false alarm among them is one in a million."""
 
 OUTSIDE = "no numbers of this family are in its domain: PyTorch's own result in float64 is refused or not finite"
 """The reason why a family is not tried."""
@@ -34,21 +34,21 @@ OUTSIDE = "no numbers of this family are in its domain: PyTorch's own result in 
 
 @dataclass
 class Trial:
-    """One operation and the findings on it so far."""
+    """An operation and the findings on it so far."""
 
     name: str
     precision: Precision
     rules: Mapping[str, Rule]  # the rules that people use
     seed: int
-    # for each sample, why not everything was judged; empty if it was
+    # by family, for each sample: why not everything was judged; empty if everything was
     families: dict[str, list[str]] = field(default_factory=lambda: {family: [] for family in FAMILIES})
-    made: dict[str, list[str]] = field(default_factory=lambda: {family: [] for family in FAMILIES})  # for each sample, how its numbers were made
-    ways: dict[str, Counter[str]] = field(default_factory=dict)  # what became of the quantities of each way to compute it
-    unjudged: Counter[str] = field(default_factory=Counter)  # why quantities of its own kernel were not judged
-    impossible: dict[str, str] = field(default_factory=dict)  # why a way cannot compute it
+    made: dict[str, list[str]] = field(default_factory=lambda: {family: [] for family in FAMILIES})  # by family and sample: how its numbers were made
+    ways: dict[str, Counter[str]] = field(default_factory=dict)  # for each way to compute the operation, counts of what happened to its quantities
+    unjudged: Counter[str] = field(default_factory=Counter)  # why quantities of the own kernel were not judged
+    impossible: dict[str, str] = field(default_factory=dict)  # why a way cannot compute the operation
     alarms: list[Facts] = field(default_factory=list)
     crashes: list[str] = field(default_factory=list)  # errors of the harness itself
-    # how many quantities with other bits than the kernel's each rule judged, and how many it rejected
+    # for each rule, how many quantities that differ from the kernel's in any bit it judged, and how many of these it rejected
     ruled: dict[str, list[int]] = field(default_factory=dict)
     grounds: list[Ground] = field(default_factory=list)
 
@@ -75,7 +75,7 @@ class Trial:
             self.grounds.append(Ground(place, remembering, attempt.call, {quantity: own.found[quantity] for quantity in right}))
 
     def _chosen(self, operation: Operation, remembering: Remembering, family: str, place: str) -> tuple[Attempt, LayerCheck] | None:
-        """Return the first attempt at which all of the kernel's own quantities are judged, or else the first, with its check."""
+        """Return the first attempt in which all quantities of the own kernel are judged, or else the first attempt, with its check."""
         first = None
         own = subjects(operation)[OWN]
         for attempt in attempts(operation, remembering, family, self.seed):
@@ -154,7 +154,7 @@ def alarm(name: str, place: str, way: str, judgement: Judgement) -> Facts:
 
 
 def tried(name: str, found: list[Operation], own_tolerances: Mapping[str, float], seed: int) -> Facts:
-    """Return the findings on an operation with its samples; ``own_tolerances`` are those of the database."""
+    """Return the findings on an operation; ``found`` is the operation with each sample, ``own_tolerances`` are the database's tolerances."""
     trial = Trial(name, Precision(np.dtype(np.float32), ELEMENTS), OPERATION_RULES | {DATABASE: rule_of_database(own_tolerances)}, seed)
     for number, operation in enumerate(found):
         trial.sample(number, operation)
