@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from study import workers
@@ -39,17 +37,12 @@ def test_end_of_a_study(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith(words)
 
 
-@dataclass(frozen=True)
-class Number:
-    value: int
-
-    @property
-    def key(self) -> str:
-        return str(self.value)
+class Number(int):
+    key = property(str)
 
 
 def squared(task: Number) -> Facts:
-    return {"square": task.value**2}
+    return {"square": task**2}
 
 
 def test_only_what_is_left_is_carried_out(tmp_path: Path) -> None:
@@ -59,10 +52,6 @@ def test_only_what_is_left_is_carried_out(tmp_path: Path) -> None:
 
 
 def test_run_that_was_stopped_says_how_to_continue(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(*given: Any, **ways: Any) -> Iterator[Any]:
-        return iter(())
-
-    monkeypatch.setattr(workers, "here", nothing)
-    tasks: Sequence[Number] = [Number(2)]
+    monkeypatch.setattr(workers, "here", lambda *given, **ways: ())
     with pytest.raises(StoppedError, match="with --state FILE"):
-        carry_out(squared, tasks, State(), here=True)
+        carry_out(squared, [Number(2)], State(), here=True)
