@@ -29,7 +29,7 @@ class PerChannel(Layer):
         return values.reshape(1, -1, *(1,) * (len(self.axes.split()) - 2))
 
     def check_channels(self, x: Array) -> None:
-        """Raise an error for wrong axes, channels or dtype, and in training for an input with too few values for a variance."""
+        """Raise an error if the axes, channels or dtype are wrong or, in training, if a channel has too few values for a variance."""
         self.check_input(x, self.axes)
         kind = type(self).__name__
         if x.shape[1] != self.num_features:

@@ -55,9 +55,9 @@ class Layer:
         self.backward(grad_output)
 
     def check_input(self, x: Array, axes: str) -> None:
-        """Raise a TypeError unless ``x`` holds floats of the parameters' dtype, and a ValueError unless it has as many axes as ``axes`` names.
+        """Raise a TypeError unless ``x`` has the parameters' floating-point dtype, and a ValueError if it has the wrong number of axes.
 
-        ``axes`` is a string such as ``"batch channels height width"``. With two dtypes NumPy would silently compute in the wider one.
+        ``axes`` names the expected ones, such as ``"batch channels height width"``. With two dtypes NumPy would silently compute in the wider one.
         """
         self.check_floats(x)
         for parameter, value in self.params.items():

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for finding in unknown:
         what = shown(finding.measured) + (f": {finding.error}" if finding.error else "")
         place = f"{finding.convention}: {finding.framework}, {finding.call}"
-        errors.print(f"{place}: unknown, {what}; add what it means to scripts/conventions/answers.py", markup=False)
+        errors.print(f"{place}: unknown answer {what}; add its meaning to scripts/conventions/answers.py", markup=False)
     return 1 if unknown else status
 
 

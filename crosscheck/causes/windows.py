@@ -112,7 +112,7 @@ def overwritten(failure: Failure) -> Iterator[Candidate]:
 
 
 def _overwriting(failure: Failure, windows: Windows, parts: Array, which: str, bound: Bound | None = None) -> Iterator[Candidate]:
-    for by_window, order in ((True, "window after window"), (False, "kernel pixel after kernel pixel")):
+    for by_window, order in ((True, "one window at a time"), (False, "one kernel position at a time")):
         expected = windows.overwritten(parts, failure.call.x.shape, by_window)
         limits = as_read(failure, bound or Bound(np.abs(expected), 2.0))
         yield Candidate("overwritten", f"where windows overlap, only the last one{which} counts, {order}: {OVERWRITTEN}", expected, limits)

@@ -132,7 +132,7 @@ def backward_uses_the_last_forward(bench: Bench) -> str:
         bench.forward(instance, bench.given(second))
         alone.pop("output")
         if changed := bench.changed(second, alone, bench.backward(instance, bench.given(second))):
-            return f"not the gradients of the second forward pass: {changed}"
+            return f"these are not the gradients of the second forward pass: {changed}"
     return ""
 
 

@@ -221,7 +221,7 @@ def _worst(subject: Array, oracle: Array, index: tuple[Any, ...], tolerance: flo
 
 
 def _not_finite(place: Place, kind: Kind, subject: Array, oracle: Array, terms: Array, precision: Precision) -> Judgement:
-    """Return the judgement if the subject is NaN or infinite and the oracle is finite: a mismatch, unless the subject's sums may have overflowed."""
+    """Judge a subject with NaN or infinity where the oracle is finite: a mismatch, unless the subject's sums may have overflowed."""
     finite: npt.NDArray[np.bool_] = np.isfinite(subject)
     first = np.unravel_index(int(np.argmin(finite)), subject.shape)
     exceeding = int(np.count_nonzero(~finite))

@@ -1,14 +1,15 @@
 r"""Measure how far rounding may change the results of a whole training step of a deep network.
 
 The worst case to first order assumes that no errors cancel, so for fifty layers in a row it is too large to be useful. Instead, the oracle repeats
-the step several times. In each run, each layer's results are perturbed at random, by as much as rounding *inside this layer* may change them. If
-decisions at kinks are fixed, the step is linear in small perturbations, so they can be made small enough for float64 and scaled up afterwards. Only
-the norm of each quantity's error is measured, because a few runs estimate single elements badly. A correct step stays within
+the step several times. In each run, each layer's results are perturbed at random, by as much as rounding *inside this layer* may change them. With
+the branch at every kink held fixed, the step is linear in small perturbations, so tiny perturbations in float64 can be scaled up afterwards. Only the
+norm of each quantity's error is measured, because a few runs estimate single elements badly. A correct step stays within
 
 .. math:: \frac{t_M(\delta/N)}{\lambda} \; \mathrm{rms}_M \lVert \text{perturbed} - \text{unperturbed} \rVert,
 
-where N is the number of norms that the run judges. The perturbations are :math:`\lambda` standard deviations large, hence the division by
-:math:`\lambda`. Student's quantile for M runs accounts for the small number of runs.
+where N is the number of norms judged in the whole comparison and :math:`\delta` the accepted probability of a false alarm. Each perturbation is
+:math:`\lambda` times the standard deviation of the rounding error, hence the division by :math:`\lambda`. Student's quantile for M runs accounts for
+the small number of runs.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ QUESTIONS: Mapping[str, Question] = {
         "running mean, from 0, after a batch of ones with momentum 0.25", {"weight of the new batch": (0.25,), "weight of the past": (0.75,)}
     ),
     "batch-norm-momentum-default": Question("running mean, from 0, after a batch of ones", _numbers(0.1, 0.01, 0.001)),
-    "batch-norm-running-variance": Question("variance taken up from the batch [0, 2]", {"unbiased": (2,), "biased": (1,)}),
+    "batch-norm-running-variance": Question("running variance, from 0, after one update with the batch [0, 2]", {"unbiased": (2,), "biased": (1,)}),
     "batch-norm-one-value": Question("output for the batch [5]", {"refuses": REFUSED, "beta": (0,)}),
     "gelu-form": Question("value at 1", {"exact": (0.8413447,), "tanh": (0.8411920,)}),
     "cross-entropy-input": Question(
@@ -188,7 +188,7 @@ QUESTIONS: Mapping[str, Question] = {
         "loss of probability 0", {"no clip": (math.inf,), "probability at least 1e-07": (-math.log(1e-7),), "logarithm at least -100": (100,)}
     ),
     "dropout-scaling": Question(
-        "largest output for ones, three of four dropped, in training and in evaluation",
+        "largest output of a dropout of rate 0.75 for ones, in training and in evaluation",
         {"scaled in training": (4, 1), "scaled in evaluation": (1, 0.25), "not scaled": (1, 1)},
     ),
     "dropout-argument": Question(

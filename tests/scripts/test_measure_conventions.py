@@ -152,7 +152,7 @@ class TestCommand:
         main(["--page", str(path)])
         assert "| JAX | `pool` | unknown | 0.5, 0.5, 0, 0 |" in path.read_text()
         assert main(["--page", str(path), *["--check"] * check]) == 1
-        assert "max-pool-ties: Keras, pool: unknown, 0.5, 0.5, 0, 0; add what it means to" in capsys.readouterr().err
+        assert "max-pool-ties: Keras, pool: unknown answer 0.5, 0.5, 0, 0; add its meaning to" in capsys.readouterr().err
 
     def test_no_page(self, plant: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         plant(*FIRST)

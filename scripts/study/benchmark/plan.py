@@ -14,7 +14,7 @@ from study.workers import available
 PARTS = {
     "steps": "the training step of each side",
     "memory": "peak memory of each side, and of a run",
-    "layers": "each layer alone, scratch beside PyTorch",
+    "layers": "each layer on its own, scratch and PyTorch",
     "checked": "what it costs to check a step",
     "growth": "how steps grow with batch, image, channels, depth",
     "full": "the tutorial's whole training, plain and checked at every 100th step",

@@ -92,14 +92,14 @@ def paragraph(facts: Facts) -> str:
     other = sum(one["other"] for one in others)
     text = (
         f"PyTorch's own test database has {counted(facts['operations'], 'operation')} that differentiate in double precision; "
-        f"{facts['tried']:,} were tried in single precision beside their own float64, {facts['judged_in_enough']:,} of them judged in at least "
-        f"{LEAST_FAMILIES} of {len(facts['families'])} families of inputs. In {asked:,} quantities computed in another way than by "
-        f"the operation's own kernel ({', '.join(way for way in ways if way != OWN)}; {other:,} have other bits) there were "
-        f"{counted(alarms, 'false alarm') if alarms else 'no false alarms'}, in {ways[OWN]['judged']:,} of the kernels themselves "
-        f"{ways[OWN]['alarms'] or 'none'}. Of {counted(faults['planted'], 'relative fault')} planted, "
-        f"{faults['have_to_be_seen']:,} were above four times what the theory alone tolerates. Of these crosscheck sees "
-        f"{faults['seen'][WITNESSES[0]]:,}, and {faults['seen'][WITNESSES[1]]:,} where the witness, the reference in single precision, is not heard. "
-        "The rules people use, on the quantities with other bits and the same faults:"
+        f"{facts['tried']:,} of them were run in float32 and compared with their own float64 results, {facts['judged_in_enough']:,} in at least "
+        f"{LEAST_FAMILIES} of {len(facts['families'])} families of inputs. {asked:,} quantities were also computed without the operation's own "
+        f"kernel ({', '.join(way for way in ways if way != OWN)}), {other:,} of them with different bits: "
+        f"{counted(alarms, 'false alarm') if alarms else 'no false alarms'}. The kernels themselves gave {ways[OWN]['judged']:,} quantities and "
+        f"{ways[OWN]['alarms'] or 'no'} false alarms. Of {counted(faults['planted'], 'planted relative fault')}, "
+        f"{faults['have_to_be_seen']:,} were above four times the tolerance of the theory alone. crosscheck detects "
+        f"{faults['seen'][WITNESSES[0]]:,} of these, and {faults['seen'][WITNESSES[1]]:,} without the witness, the reference in float32. "
+        "Other tools' rules, on the quantities with different bits and on the same faults:"
     )
     source = f"[docs/operations.md](docs/operations.md) has every operation. {measured_with(facts)}"
     return "\n\n".join([wrapped(text), markdown(_rules(facts)), wrapped(source)])
