@@ -68,8 +68,7 @@ def page() -> str:
     model = networks.tutorial(generators(0)[0], kernels="plain")
     digits = load(SHIPPED)
     label = int(digits.train_labels[0])
-    image = article.scale(digits.train_images[0])
-    outputs = forward(model, image[None, None])
+    outputs = forward(model, article.scale(digits.train_images[0])[None, None])
     shapes = {name: " x ".join(map(str, output.shape[1:])) for name, output in outputs.items()}
     logits = outputs["linear"]
     loss = scratch.SoftmaxCrossEntropy()
