@@ -106,7 +106,7 @@ def test_constant_in_the_logarithm_is_found() -> None:
 
 
 @pytest.mark.slow("searches all that is small; the row shows the other answer", default=["normal-0: it was never computed"])
-@pytest.mark.parametrize(("family", "words"), [("tiny", "0 on these inputs: what is small is cut off"), ("normal", "0: it was never computed")])
+@pytest.mark.parametrize(("family", "words"), [("tiny", "0 on these inputs: small numbers are cut off"), ("normal", "0: it was never computed")])
 def test_zeros_are_put_down_to_a_threshold_where_it_could_be_one(family: str, words: str) -> None:
     """A gradient that is 0 where all of it is small need not be one that was never computed."""
 
