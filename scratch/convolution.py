@@ -103,8 +103,7 @@ class Conv2d(Layer):
 
         Let g be grad_output, and x and w as above. y is a sum of products w x, and the derivative of a product by one factor is the other factor.
         So dL/dw[o,c,u,v] is the sum over b, i, j of g[b,o,i,j] x[b,c_o+c,si+du-p,sj+dv-p], and dL/dbias[o] is the sum of g[b,o,i,j]. Window (i, j)
-        adds the sum over o of g[b,o,i,j] w[o,c,u,v] to the gradient of its pixel (u, v); the sum over all windows is dL/dx. The gradient of the
-        padding is dropped.
+        adds the sum over o of g[b,o,i,j] w[o,c,u,v] to its pixel (u, v); the sum over all windows, without the pixels of the padding, is dL/dx.
         """
         self.backward_params(grad_output)
         grad_windows = np.einsum("bgoij,gocuv->bgcijuv", self._grouped(grad_output), self._filters(), optimize=True)
