@@ -9,6 +9,7 @@ import measure_layers
 import pytest
 
 
+@pytest.mark.slow("starts a process for each run; tests/scripts/cost/test_layers.py measures a layer in this one")
 def test_command(tmp_path: Path) -> None:
     assert measure_layers.main(["--runs", "1", "--only", "Linear(12", "--json", str(tmp_path / "layers.json")]) == 0
     (row,) = json.loads((tmp_path / "layers.json").read_text())
