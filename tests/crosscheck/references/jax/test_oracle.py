@@ -20,6 +20,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from crosscheck import Functions, LossFunction, Pair
 from crosscheck.core.check_layer import context_of
+from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.operation import Call, Oracle, RefusedError
 from crosscheck.core.precision import Array, Precision
 from crosscheck.oracles.theories import Multilinear
@@ -109,7 +110,7 @@ RIGHT: Mapping[str, Callable[[], Pair]] = {
 )
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_formula_agrees_on_every_family(name: str) -> None:
-    expect_matches(RIGHT[name](), unjudged=4)
+    expect_matches(RIGHT[name](), least=2 * (len(FAMILIES) - 2))
 
 
 @pytest.mark.slow("compiled with every fault model; tests/scratch/test_layer.py plants faults beside JAX as well")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from crosscheck import Functions, LossFunction, Pair
+from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.operation import Call, RefusedError
 from crosscheck.oracles.theories import CrossEntropy, Measured, Multilinear, Selection, Softmax
 from crosscheck.references.keras import oracle as bridge
@@ -71,7 +72,7 @@ RIGHT: Mapping[str, Callable[[], Pair]] = {
 @pytest.mark.slow("each is compiled for every check; the rows show a layer and a function", default=["function", "dense", "dense that is not built"])
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_formula_agrees_on_every_family(name: str) -> None:
-    expect_matches(RIGHT[name](), unjudged=4)
+    expect_matches(RIGHT[name](), least=2 * (len(FAMILIES) - 2))
 
 
 @pytest.mark.slow("compiled in each precision; one shows it", default=["float64"])
