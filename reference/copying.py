@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 import scratch
 from crosscheck.adapters.layout import LayerLayout, Layout, Parameter
-from crosscheck.core.training import TrainState
+from crosscheck.core.training import Training, TrainState
 from crosscheck.oracles.network import INPUT
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, Settings, SgdSettings
 from scratch import article, composite
@@ -92,8 +92,8 @@ def to_reference(model: scratch.Sequential, optimizer: Optimizer) -> TrainState:
     )
 
 
-def to_scratch(position: TrainState, model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts | None = None) -> None:
-    """Copy the state of a training into a scratch network of the same architecture and its optimizer, in place.
+def to_scratch(position: Training | TrainState, model: scratch.Sequential, optimizer: Optimizer, layouts: Layouts | None = None) -> None:
+    """Copy weights, running statistics and optimizer state of a training into a scratch network of the same architecture and its optimizer, in place.
 
     The state's arrays have the given ``layouts``, by layer, or by default a reference's layouts.
     """

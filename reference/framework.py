@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import numpy.typing as npt
 
 import scratch
-from crosscheck.core.training import Training, TrainState
+from crosscheck.core.training import Training
 from crosscheck.oracles.optimizers import Settings
 from crosscheck.oracles.optimizers.runs import OptimizerOracle
 from crosscheck.references.networks import NetworkReference
@@ -113,7 +113,3 @@ class Framework(Generic[Twin, Network]):
         training = network.training(next(iter(model.params.values())).dtype if dtype is None else dtype)
         training.load(copying.to_reference(model, optimizer))
         return training
-
-    def to_scratch(self, training: Training, model: scratch.Sequential, optimizer: Optimizer) -> None:
-        """Copy weights, running statistics and optimizer state into a scratch network of the same architecture, in place."""
-        copying.to_scratch(TrainState(training.params, training.state, training.buffers), model, optimizer)

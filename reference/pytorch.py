@@ -32,7 +32,7 @@ def entry(layer: object) -> nn.Module:
 
 FRAMEWORK = Framework[nn.Module, TorchNetwork](entry, _optimizer, TorchNetwork)
 twin, network, optimizer_twin = FRAMEWORK.twin, FRAMEWORK.network, FRAMEWORK.optimizer_twin
-from_scratch, to_scratch = FRAMEWORK.from_scratch, FRAMEWORK.to_scratch
+from_scratch = FRAMEWORK.from_scratch
 
 entry.register(scratch.GlobalAveragePool2d, lambda layer: nn.Sequential(OrderedDict(average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten())))
 entry.register(scratch.ReLU, lambda layer: nn.ReLU())

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import scratch
-from reference.copying import layout_of
-from reference.pytorch import from_scratch, optimizer_twin, to_scratch, twin
+from reference.copying import layout_of, to_scratch
+from reference.pytorch import from_scratch, optimizer_twin, twin
 from scratch import article
 from tests.support.networks import NETWORKS
 

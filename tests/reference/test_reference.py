@@ -116,7 +116,7 @@ def in_scratch(training: Training, case: str) -> dict[str, Any]:
     model: scratch.Sequential = CASES[case].make()
     optimizer: Any = Nothing()
     optimizer.state = {name: {} for name in CASES[case].settings.states}
-    copying.to_scratch(TrainState(training.params, training.state, training.buffers), model, optimizer)
+    copying.to_scratch(training, model, optimizer)
     state = {f"{parameter}.{name}": value for name, own in optimizer.state.items() for parameter, value in own.items()}
     return {**model.params, **model.buffers, **state}
 
