@@ -75,7 +75,6 @@ class Conv2d(Layer):
         if bias:
             self.params["bias"] = np.zeros(channels_out, dtype)
         self._window = Window(self.kernel_size, self.stride, self.padding, self.dilation)
-        self._input_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
         """Return the convolution of images: (batch, in_channels, height, width) to (batch, out_channels, output_height, output_width).

@@ -41,7 +41,6 @@ class MaxPool2d(Layer):
         if ties not in TIE_RULES:
             raise ValueError(f"ties={ties!r}: expected one of {', '.join(TIE_RULES)}")
         self.ties: TieRule = ties
-        self._input_shape: tuple[int, ...] | None = None
 
     def forward(self, x: Array) -> Array:
         """Return the maximum of each window: (batch, channels, height, width) to (batch, channels, output_height, output_width).
@@ -61,7 +60,7 @@ class MaxPool2d(Layer):
         """Compute padding and output shape from the input's shape."""
         batch, channels, height, width = input_shape
         self._sides, size = self._window.fitted((height, width))
-        self._input_shape, self._output_shape = input_shape, (batch, channels, *size)
+        self._output_shape = (batch, channels, *size)
 
     def _chosen(self, maximal: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Return which of the pixels that equal their window's maximum get its gradient, (pixels of a window, *output shape)."""

@@ -24,10 +24,13 @@ from scratch.windows import cropped
 class Conv2d(plain.Conv2d):
     """The same as :class:`scratch.Conv2d`, which describes parameters and derivatives."""
 
+    _fitted: tuple[int, ...] = ()
+    """The shape of the last input, for which everything in :meth:`_fit` was computed."""
+
     def forward(self, x: Array) -> Array:
         """Return the filters times the columns, plus the bias."""
         self.check_input(x, "batch channels height width")
-        if x.shape != self._input_shape:
+        if x.shape != self._fitted:
             self._fit(x.shape)
         self._columns.turn_to(padded(x, self._sides), self._output_shape[2:])  # a copy: x may change afterwards
         output, filters = empty(self._output_shape, x.dtype), self._rows_of_taps()
@@ -38,6 +41,7 @@ class Conv2d(plain.Conv2d):
         super()._fit(input_shape)
         self._padded_shape = padded_shape(input_shape, self._sides)
         self._columns = Columns(self._window, self.groups, ones="bias" in self.params)
+        self._fitted = input_shape
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient: the gradient of each number in a column is added to that of the pixel which it was copied from."""

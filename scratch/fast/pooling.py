@@ -19,10 +19,13 @@ from scratch.windows import NOTHING, cropped
 class MaxPool2d(plain.MaxPool2d):
     """The same as :class:`scratch.MaxPool2d`, which describes parameters and tie rules."""
 
+    _fitted: tuple[int, ...] = ()
+    """The shape of the last input, for which everything in :meth:`_fit` was computed."""
+
     def forward(self, x: Array) -> Array:
         """Return the maximum of each window."""
         self.check_input(x, "batch channels height width")
-        if x.shape != self._input_shape:
+        if x.shape != self._fitted:
             self._fit(x.shape)
         # Without padding no copy is needed here: gathering copies.
         around = np.ascontiguousarray(x) if self._sides == NOTHING else padded(x, self._sides, -np.inf)
@@ -46,6 +49,7 @@ class MaxPool2d(plain.MaxPool2d):
         self._starts = starts + behind[order[0]]
         steps = np.diff(behind[order]).astype(np.min_scalar_type(-behind.max() - 1))  # the smallest type that holds their sum
         self._steps = list(zip(order[:-1].tolist(), steps, strict=True))[::-1]
+        self._fitted = input_shape
 
     def backward(self, grad_output: Array) -> Array:
         """Return the input's gradient, computed for one part of the batch after another."""
