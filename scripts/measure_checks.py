@@ -7,7 +7,6 @@ It checks the README's first file and every example, three times each, and print
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -17,12 +16,13 @@ from pathlib import Path
 
 from cost.files import ROOT, first_file, measured, sheet
 from rich.console import Console
+from study import command
 from study.pages import table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").replace("::\n", ":\n"), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser("measure_checks.py", __doc__)
     parser.add_argument("--runs", type=int, default=3, help="how often each file is checked (default 3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     options = parser.parse_args(arguments)

@@ -14,7 +14,6 @@ Exit status: 0 every answer is known and, with --check, the page says what is me
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 from conventions.answers import UNKNOWN, shown
 from conventions.page import PAGE, differences, measured, page
 from rich.console import Console
+from study import command
 
 from crosscheck.checks.conventions import CONVENTIONS
 from crosscheck.run.cli import UsageError
@@ -32,7 +32,7 @@ MOST_SHOWN = 40
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write or compare; return the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").replace("::\n", ":\n"), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser("measure_conventions.py", __doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; say whether the page says what is measured now")
     parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help="the page (default docs/conventions.md)")
     options = parser.parse_args(arguments)

@@ -164,9 +164,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--rounds {options.rounds}: an interval takes at least {LEAST_ROUNDS}")
     if options.beside and not (options.beside / "scratch").is_dir():
         parser.error(f"--beside {options.beside}: not a checkout, it has no folder scratch")
+    names = [name for name in (*LAYERS, *STEPS) if options.only in name]
+    if not names:
+        parser.error(f"--only {options.only}: no layer and no network has this in its name; there are {', '.join((*LAYERS, *STEPS))}")
     console, rows = Console(width=120), []
     with console.status("starting") as status:
-        for name in [name for name in (*LAYERS, *STEPS) if options.only in name]:
+        for name in names:
             status.update(name)
             rows.append(measured(name, options))
     console.print(table(rows, ("here", "beside") if options.beside else ("plain", "fast")))

@@ -10,7 +10,6 @@ checks another pair, which does not count. Examples::
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -18,12 +17,13 @@ from pathlib import Path
 
 from cost.layers import LAYERS, figures
 from rich.console import Console
+from study import command
 from study.pages import Sheet, table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").replace("::\n", ":\n"), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser("measure_layers.py", __doc__)
     parser.add_argument("--runs", type=int, default=3, help="how often each layer is checked (default 3)")
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another checkout, measured in turns with this one")
     parser.add_argument("--only", metavar="TEXT", default="", help="only the layers whose names contain this")
@@ -32,9 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.beside and not (options.beside / "crosscheck").is_dir():
         parser.error(f"--beside {options.beside}: not a checkout, it has no folder crosscheck")
+    names = [name for name in LAYERS if options.only in name]
+    if not names:
+        parser.error(f"--only {options.only}: no layer has this in its name; there are {', '.join(LAYERS)}")
     console = Console(width=120)
     with console.status("starting") as status:
-        names = [name for name in LAYERS if options.only in name]
         rows = [figures(name, options.runs, options.beside, options.threads, status.update) for name in names]
     title = "medians of seconds; wrong: how many times the right layer's; beside: the other checkout, right, once"
     cells = [(row["layer"], *("-" if row[name] is None else f"{row[name]:.2f}" for name in ("seconds", "wrong", "beside"))) for row in rows]

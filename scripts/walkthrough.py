@@ -3,15 +3,14 @@
 The text comes from the docstrings of ``scratch/``, the code from its methods, and every figure from a forward and a backward pass on the first digit,
 so that the page cannot say what the code does not do.
 
-How to call it::
+Examples::
 
-    python scripts/walkthrough.py            # write the page
-    python scripts/walkthrough.py --check    # exit with 1 if the page is not what would be written
+    python scripts/walkthrough.py            write the page
+    python scripts/walkthrough.py --check    exit with 1 if the page is not what would be written
 """
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import re
 import sys
@@ -23,8 +22,12 @@ from typing import Any
 import numpy as np
 from digits.batches import generators
 from digits.files import SHIPPED, load
+from study import command
+from study.pages import Sheet
+from study.pages import markdown as markdown_table
 
 import scratch
+from crosscheck.core.files import expect_writable
 from crosscheck.report.write import write_text
 from scratch import article, networks
 from scratch.layer import Array
@@ -46,7 +49,7 @@ def markdown(docstring: str) -> str:
 
 
 def code(method: Callable[..., Any]) -> str:
-    """Return the source of a function without its docstring, with a link to its file."""
+    """Return the source of a function without its docstring, under the name of its file."""
     source = textwrap.dedent(inspect.getsource(method))
     if inspect.getdoc(method):
         source = re.sub(r'\n *r?""".*?"""', "", source, count=1, flags=re.DOTALL)
@@ -84,8 +87,6 @@ weights of seed 0.*
 
 A digit goes in as 28 x 28 pixels between -0.5 and 0.5. In the forward pass each layer turns its input into an output:
 
-| layer | output | parameters |
-| --- | --- | --- |
 {table(model, shapes)}
 
 In the backward pass each layer receives `grad_output`, the derivative of the loss by the layer's output, and applies the chain rule twice. The
@@ -148,7 +149,8 @@ def forward(model: scratch.Sequential, x: Array) -> dict[str, Array]:
 def table(model: scratch.Sequential, shapes: dict[str, str]) -> str:
     """Return a row for each layer: its class, the shape of its output and the number of its parameters."""
     params = {name: sum(value.size for value in part.params.values()) for name, part in model.parts.items()}
-    return "\n".join(f"| `{name}`: {type(part).__name__} | {shapes[name]} | {params[name]:,} |" for name, part in model.parts.items())
+    rows = [(f"`{name}`: {type(part).__name__}", shapes[name], f"{params[name]:,}") for name, part in model.parts.items()]
+    return markdown_table(Sheet("", ("layer", "output", "parameters"), rows, texts=(0, 1)))
 
 
 def ties(x: Array, grad_output: Array) -> tuple[int, float, float]:
@@ -166,17 +168,22 @@ def ties(x: Array, grad_output: Array) -> tuple[int, float, float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page, or compare it; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser("walkthrough.py", __doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is not what would be written")
     parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help="where the page is (docs/walkthrough.md)")
     options = parser.parse_args(arguments)
-    text = page()
-    if not options.check:
-        write_text(options.page, text)
+    return command.run("walkthrough.py", lambda: write(options.page, options.check))
+
+
+def write(path: Path, check: bool) -> int:
+    """Write the page, or compare it with the file; return the exit status."""
+    if not check:
+        expect_writable(path, [".md"])
+        write_text(path, page())
         return 0
-    if options.page.is_file() and options.page.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_text(encoding="utf-8") == page():
         return 0
-    sys.stderr.write(f"{options.page}: is not what scripts/walkthrough.py writes now; run it without --check\n")
+    sys.stderr.write(f"{path}: is not what scripts/walkthrough.py writes now; run it without --check\n")
     return 1
 
 

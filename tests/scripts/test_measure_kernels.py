@@ -39,7 +39,10 @@ def test_measures_a_layer_and_a_step(tmp_path: Path) -> None:
     assert measure_kernels.main(["--rounds", "6", "--seconds", "0", "--only", "tutorial"]) == 0
 
 
-@pytest.mark.parametrize(("arguments", "complaint"), [(["--rounds", "5"], "at least 6"), (["--beside", "nowhere"], "no folder scratch")])
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [(["--rounds", "5"], "at least 6"), (["--beside", "nowhere"], "no folder scratch"), (["--only", "step"], "there are Conv2d(1, 32, 3)")],
+)
 def test_refused(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         measure_kernels.main(arguments)

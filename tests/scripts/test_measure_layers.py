@@ -18,7 +18,10 @@ def test_command(tmp_path: Path) -> None:
     assert row["beside"] is None
 
 
-def test_folder_without_a_checkout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("option", "message"), [("--beside", "not a checkout"), ("--only", "no layer has this in its name; there are Linear(12, 7)")]
+)
+def test_refused(option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        measure_layers.main(["--beside", str(tmp_path)])
-    assert "not a checkout" in capsys.readouterr().err
+        measure_layers.main([option, str(tmp_path)])
+    assert message in capsys.readouterr().err

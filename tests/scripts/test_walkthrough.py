@@ -21,6 +21,11 @@ def test_another_page_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "run it without --check" in capsys.readouterr().err
 
 
+def test_page_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert walkthrough.main(["--page", str(tmp_path / "none" / "page.md")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
 def test_docstring_as_markdown() -> None:
     text = """A sum, with ``x`` as in :class:`scratch.Linear`.
 
