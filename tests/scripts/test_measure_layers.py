@@ -18,9 +18,7 @@ def test_command(tmp_path: Path) -> None:
     assert row["beside"] is None
 
 
-@pytest.mark.parametrize(
-    ("option", "message"), [("--beside", "not a checkout"), ("--only", "no layer has this in its name; there are Linear(12, 7)")]
-)
+@pytest.mark.parametrize(("option", "message"), [("--beside", "not a checkout"), ("--only", "no layer has this in its name")])
 def test_refused(option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         measure_layers.main([option, str(tmp_path)])

@@ -35,7 +35,7 @@ def results(folder: Path) -> tuple[bytes, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a run that nobody killed."""
+    """Return the folder of a run that was not killed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     assert train.main([*SMALL, *files(folder)]) == 0
     return folder

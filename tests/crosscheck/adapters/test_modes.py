@@ -54,7 +54,7 @@ class BookNorm:
 
 
 class OtherNames(BatchNorm):
-    """Statistics as columns, under names that nobody else uses."""
+    """Statistics as columns, under unusual names."""
 
     def __init__(self) -> None:
         super().__init__(4)
@@ -70,7 +70,7 @@ class OtherNames(BatchNorm):
 
 
 class ShowsNothing(BatchNorm):
-    """Statistics are kept where nobody sees them."""
+    """Statistics are kept in a hidden place."""
 
     def __init__(self) -> None:
         super().__init__(4)

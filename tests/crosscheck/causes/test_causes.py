@@ -119,7 +119,7 @@ FEW = [
 IN_STEPS = [name for name, fault in FAULTS.items() if fault.cause and name.startswith(("normalisation-", "optimizers-", "training-"))]
 
 
-@pytest.mark.slow("takes a minute; those of every day are of each kind, and scripts/detection.py goes through all", default=FEW)
+@pytest.mark.slow("takes a minute; the default ones are of each kind, and scripts/detection.py runs all", default=FEW)
 @pytest.mark.parametrize("name", IN_STEPS)
 def test_cause_of_a_fault_of_statistics_and_steps(name: str) -> None:
     outcome = first_outcome_of(FAULTS[name])
@@ -170,7 +170,7 @@ def test_room_for_anything_explains_nothing() -> None:
 
 
 def test_hypothesis_that_stumbles_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error inside a hypothesis costs nobody the others."""
+    """An error in one fault model does not stop the others."""
 
     def stumbles(failure: Failure) -> Iterator[Candidate]:
         yield Candidate("fits", "", failure.found + np.zeros((7, 7, 7)))
@@ -181,7 +181,7 @@ def test_hypothesis_that_stumbles_is_passed_over(monkeypatch: pytest.MonkeyPatch
     assert cause.name == "constant factor"
 
 
-def test_what_nobody_can_tell_apart_is_said_together() -> None:
+def test_causes_that_cannot_be_told_apart_are_named_together() -> None:
     """With two classes the one after and the one before are the same."""
     case = "softmaxcrossentropy-2"
 
@@ -224,7 +224,7 @@ def test_mistake_with_a_name_comes_before_a_fitted_number(factor: float, words: 
 @pytest.mark.parametrize("rule", ["last", "all", "split"])
 @pytest.mark.parametrize("case", ["maxpool2d-2", "maxpool2d-2-odd", "maxpool2d-2x3s3s2"])
 def test_tie_rule_is_named(rule: scratch.pooling.TieRule, case: str) -> None:
-    """A pool with another tie rule is told from a wrong pool: on tied values its rule is the cause, on others it matches."""
+    """If a pool has another tie rule, the rule is named as the cause on tied values; on other values the pool matches."""
     like = CASES[case].make(None)  # type: ignore[arg-type]
     subject = AdaptedLayer(Dicts(scratch.MaxPool2d(like.kernel_size, like.stride, like.padding, rule)), LayerLayout())
     tied = divergence(check(subject, Run(case, BATCH, "digits", "float64", 0)), "grad_input")

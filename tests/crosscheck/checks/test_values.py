@@ -1,4 +1,4 @@
-"""Values at the ends of the range, and in single precision alone: what a subject loses there is told apart from what every computation loses."""
+"""Very large and very small values, and single precision: what only the subject loses is a mismatch, what every computation loses is not."""
 
 from __future__ import annotations
 

@@ -329,7 +329,7 @@ class TestTimeLimit:
         assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
         assert signal.getsignal(signal.SIGALRM) is before
 
-    def test_somebody_elses_is_set_again(self) -> None:
+    def test_the_callers_alarm_is_set_again(self) -> None:
         """A test framework that limits tests by the same signal still does."""
         before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 1000)

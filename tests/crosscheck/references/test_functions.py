@@ -29,7 +29,7 @@ def test_parameters_reach_a_function(function: Callable[..., Any]) -> None:
     assert applied(function, [1], PARAMS) == (1, 2, 3)
 
 
-def test_function_whose_signature_nobody_knows_gets_them_in_order() -> None:
+def test_function_without_a_signature_gets_them_in_order() -> None:
     assert applied(max, [1], PARAMS) == 3
 
 

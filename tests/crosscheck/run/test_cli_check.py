@@ -241,7 +241,7 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: crosscheck" in capsys.readouterr().out
 
 
-def test_what_nobody_foresaw_is_one_line_and_no_difference(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_one_line_and_no_difference(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception that Python handles ends a program with 1, which here means that something differs."""
 
     def fails(*arguments: object) -> None:

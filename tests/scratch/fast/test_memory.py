@@ -16,7 +16,7 @@ def address(array: np.ndarray) -> int:
     return array.ctypes.data
 
 
-def test_memory_is_used_again_when_nobody_holds_it() -> None:
+def test_memory_without_references_is_used_again() -> None:
     blocks = Blocks()
     array = blocks.empty(SHAPE, np.dtype(np.float32))
     place = address(array)
@@ -30,7 +30,7 @@ def test_memory_is_used_again_when_nobody_holds_it() -> None:
     [lambda array: array, lambda array: array[3:5, 1:].T, lambda array: array.view(np.int32).reshape(-1)[7:], memoryview],
     ids=["array", "view", "bits", "buffer"],
 )
-def test_memory_that_somebody_holds_is_left_alone(hold: object) -> None:
+def test_memory_with_references_is_left_alone(hold: object) -> None:
     blocks = Blocks()
     array = blocks.empty(SHAPE, np.dtype(np.float32))
     array[...] = 1

@@ -79,7 +79,7 @@ def test_killed(undisturbed: Callable[[str], Path], tmp_path: Path, name: str, w
 
 
 def interrupted(folder: Path, name: str, steps: int) -> int:
-    """Do so many steps, the last of which somebody interrupts by Ctrl-C."""
+    """Do some steps and interrupt the last one with Ctrl-C."""
     real = TrainingComparison.step
 
     def step(self: TrainingComparison, *given: Any, **named: Any) -> Any:

@@ -38,7 +38,7 @@ def replaced(module: nn.Module) -> nn.Module:
 
 
 class Own(nn.Linear):  # type: ignore[misc]
-    """A layer of somebody's own."""
+    """A layer that a user wrote."""
 
 
 def call_of(module: nn.Module, shape: tuple[int, ...], dtype: str) -> Call:
@@ -54,7 +54,7 @@ def call_of(module: nn.Module, shape: tuple[int, ...], dtype: str) -> Call:
 
 
 def hooked(module: nn.Module) -> nn.Module:
-    """Return a module of the same kind that has to be called as it is, because somebody wants to know about it."""
+    """Return a module of the same kind that must be called as it is, because a hook observes it."""
     result = copy.deepcopy(module)
     result.register_forward_hook(lambda *given: None)
     return result

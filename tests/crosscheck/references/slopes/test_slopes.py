@@ -318,7 +318,7 @@ def test_how_much_was_looked_at_is_said() -> None:
 
 
 @pytest.mark.parametrize("thing", [Pair, Settings])
-def test_nobody_sets_a_step(thing: type) -> None:
+def test_a_step_cannot_be_set(thing: type) -> None:
     assert [name for name in inspect.signature(thing).parameters if "step" in name or "tol" in name] == []
 
 
