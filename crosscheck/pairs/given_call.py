@@ -51,7 +51,7 @@ class GivenCall:
     whole: frozenset[str] = frozenset()
 
     @property
-    def shapes_in_words(self) -> str:
+    def in_words(self) -> str:
         """The reference's name, with the shapes of what it gets."""
         return f"{self.title}({', '.join(f'{name} {value.shape}' for name, value in self.call.arguments().items())})"
 
@@ -115,7 +115,7 @@ def given_call(
         )
     arrays, function = _taken_apart(reference, inputs)
     try:
-        framework = framework if callable(getattr(reference, "vjp", None)) else framework or package_of(reference)
+        framework = "" if callable(getattr(reference, "vjp", None)) else framework or _framework(reference, inputs)
         ready = resolved(function, framework)
         if ready.training is not None and framework_of(reference) == "keras":
             # A call of a Keras layer is in evaluation mode unless it says otherwise.
@@ -127,6 +127,16 @@ def given_call(
     call = _call(reference, ready, arrays, dtype)
     call = _with_params(call, reference, ready, params or {}).astype(dtype)
     return _with_outputs(title(reference), ready, call, outputs)
+
+
+def _framework(reference: Any, inputs: Sequence[Any]) -> str:
+    """Return the framework of a reference; that of its inputs if its code names none, as in ``lambda x: (x**2).mean()``."""
+    try:
+        return package_of(reference)
+    except UnknownReferenceError:
+        if found := next(filter(None, map(framework_of, flat(list(inputs)))), ""):
+            return found
+        raise
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from crosscheck.causes.divergence import Divergence, divergence_facts, examined
 from crosscheck.core.arguments import flat
 from crosscheck.core.check_layer import Failure, LayerContext, context_of, judge_one
 from crosscheck.core.guard import SubjectError
-from crosscheck.core.judge import Judgement, Kind, Verdict, judge, judgement_facts
+from crosscheck.core.judge import UNLIMITED, Judgement, Kind, Verdict, judge, judgement_facts
 from crosscheck.core.operation import DTYPES, Call
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
 from crosscheck.core.witness import Evidence
 from crosscheck.pairs.given_call import CannotJudgeError, GivenCall, as_numpy, given_call, is_array, with_grad_output
-from crosscheck.report.words import error_in_words, laid_out, rows
+from crosscheck.report.words import counted, error_in_words, laid_out, rows
 
 _SUPPORTED = f"expected {' or '.join(DTYPES)}; float16 and bfloat16 are not supported yet"
 
@@ -195,8 +195,9 @@ def _error(
     given = given_call(reference, inputs, dtype, params, framework, len(parts))
     if len(parts) != len(given.call.outputs):
         theirs = ", ".join(given.call.outputs)
+        returned = counted(len(parts), "array")
         return AssertionError(
-            f"MISMATCH: your code returned {len(parts)} arrays, {given.title} returns {len(given.call.outputs)}: {theirs}; "
+            f"MISMATCH: your code returned {returned}, {given.title} returns {len(given.call.outputs)}: {theirs}; "
             "None stands for one that is not to be compared"
         )
     found = {name: part for name, part in zip(given.call.outputs, parts, strict=True) if part is not None}
@@ -257,7 +258,7 @@ def _context(given: GivenCall, call: Call, precision: Precision) -> LayerContext
     """Return the expected values and their bounds; a bound that cannot be computed is infinite."""
     context = context_of(given.reference.oracle, call, precision)
     if not context.expected:
-        raise CannotJudgeError(f"{given.shapes_in_words} cannot be judged: {context.undecided}")
+        raise CannotJudgeError(f"{given.in_words} cannot be judged: {context.undecided}")
     return replace(context, bounds={name: _without_nan(bound, precision) for name, bound in context.bounds.items()})
 
 
@@ -284,13 +285,15 @@ class _Comparison:
         if wrong:
             return AssertionError(self._message(wrong, unjudged))
         if unjudged:
-            title = f"CANNOT JUDGE: {self.given.shapes_in_words}, {self.precision.dtype}"
+            title = f"CANNOT JUDGE: {self.given.in_words}, {self.precision.dtype}"
             return CannotJudgeError(laid_out(title, [("undecided", text) for text in unjudged]))
         return None
 
     def _judged(self, quantity: str, found: npt.NDArray[Any]) -> tuple[Judgement, Bound | None, LayerContext]:
         """Return the judgement on one quantity, the bound that was used, and the context of the elements that are finite in the reference."""
         place, context = Place(0, self.given.title, quantity), self.context
+        if quantity not in context.expected:
+            return Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, found.size, reason=context.undecided), None, context
         expected = context.expected[quantity]
         if quantity in self.given.whole:
             return self._of_whole_numbers(place, found, expected), None, context
@@ -298,12 +301,15 @@ class _Comparison:
         if found.shape == expected.shape and found.dtype == self.precision.dtype and not finite.all():
             if (special := self._of_special_values(place, found, expected)) is not None:
                 return special, None, context
-            parts = (np.where(finite, part, 0.0) for part in (context.bounds[quantity].abs_sum, context.bounds[quantity].n_roundings))
+            limit = np.broadcast_to(self.precision.error(context.bounds[quantity]), expected.shape)
+            if finite.any() and not np.isfinite(limit[finite]).any():
+                return Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, found.size, reason=UNLIMITED), None, context
+            bound = Bound(np.where(finite, limit, 0.0), np.where(finite, 1.0, 0.0))
             errors = {quantity: np.where(finite, context.witness[quantity], 0.0)} if quantity in context.witness else {}
-            context = replace(context, expected={quantity: np.where(finite, expected, 0.0)}, bounds={quantity: Bound(*parts)}, given=errors)
+            context = replace(context, expected={quantity: np.where(finite, expected, 0.0)}, bounds={quantity: bound}, given=errors)
             found = np.where(finite, found, found.dtype.type(0))
-        judgement, bound = judge_one(place, Kind.ISOLATED, quantity, found, context, _Finished(), self.precision)
-        return judgement, bound, context
+        judgement, used = judge_one(place, Kind.ISOLATED, quantity, found, context, _Finished(), self.precision)
+        return judgement, used, context
 
     def _of_whole_numbers(self, place: Place, found: npt.NDArray[Any], expected: Array) -> Judgement:
         """Return the judgement on an output that holds whole numbers, which must be equal."""
@@ -337,7 +343,8 @@ class _Comparison:
         first, *others = wrong
         quantity = first[0].place.quantity
         facts = divergence_facts(self._examined(*first), "")
-        where = f"{quantity} ({self.precision.dtype}), beside {self.given.reference.name}'s {self.given.shapes_in_words}"
+        owner = "" if self.given.reference.name == self.given.title else f"{self.given.reference.name}'s "
+        where = f"{quantity} ({self.precision.dtype}), beside {owner}{self.given.in_words}"
 
         def found() -> Iterator[tuple[str, str]]:
             yield "where", where
