@@ -132,7 +132,14 @@ class JaxOracle:
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return the outputs and gradients. An operation with kinks gets the call's decisions, if there are any, in place of its constants."""
         with self._computing(call):
-            return _named(call, _compiled(self._program(call), _kinds(call))(_given(call)))
+            results = _named(call, _compiled(self._program(call), _kinds(call))(_given(call)))
+        for name, value in results.items():
+            if value.dtype.kind == "f" and value.dtype.itemsize < call.dtype.itemsize:
+                raise RefusedError(
+                    f"{self.name}'s {title(self.function)} computes {name} in {value.dtype}, although its arguments are {call.dtype}; convert whole "
+                    "numbers and booleans before they are averaged: x.astype(float).mean()"
+                )
+        return results
 
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
         """Return the results of :meth:`vjp` in a batch of perturbed runs, stacked along a new first axis.
@@ -272,10 +279,9 @@ class _Program:
         found, wanted = flat(returned), self.names.outputs
         if len(found) >= max(1, len(wanted)) and all(isinstance(value, jax.Array) for value in found):
             return tuple(found[: len(wanted)] if wanted else found)
-        kind = f"{len(found)} results" if len(found) != 1 else f"a {type(found[0]).__name__}"
-        if wrong := [value for value in found if not isinstance(value, jax.Array)]:
-            kind = f"a {type(wrong[0]).__name__}"
-        expected = f"{len(wanted)} arrays: {', '.join(wanted)}" if len(wanted) > 1 else "one array" if wanted else "arrays"
+        wrong = [f"a {type(value).__name__}" for value in found if not isinstance(value, jax.Array)]
+        kind = (wrong or [{0: "nothing", 1: "one array"}.get(len(found), f"{len(found)} arrays")])[0]
+        expected = f"{len(wanted)} arrays: {', '.join(wanted)}" if len(wanted) > 1 else "one array"
         raise RefusedError(f"{title(self.function)} returned {kind}, expected {expected}; declare a function that returns only these")
 
     def described(self, kinds: _Given) -> list[Output]:
