@@ -43,9 +43,18 @@ WRONG = {
     "attributes-affine (wrong: W is not transposed on the way back)": Wrong(NORMAL, "grad_input", "transposed"),
     "attributes-affine (wrong: gradients pile up unasked)": Wrong("contract-same_call_same_answer", None),
     "attributes-relu (wrong: the mask is the gradient's sign)": Wrong(NORMAL, "grad_input", "mask of the wrong array"),
+    "convolutions-conv1d (wrong: no dilation on the way back)": Wrong(NORMAL, "grad_input"),
+    "convolutions-conv3d (wrong: overlapping windows do not add up)": Wrong(NORMAL, "grad_input"),
+    "convolutions-transposed (wrong: extra rows come first)": Wrong(NORMAL, "output"),
+    "convolutions-transposed (wrong: flipped on the way back)": Wrong(NORMAL, "grad_input", "kernel flipped"),
     "functions_with_cache-conv (wrong: no stride on the way back)": Wrong(NORMAL, "grad_input", "stride ignored"),
     "functions_with_cache-relu (wrong: the derivative at zero is 1)": Wrong("values-float64-ties", "grad_input", "derivative at zero"),
     "functions_with_cache-softmax loss (wrong: exponentials overflow)": Wrong("values-float64-wide", "output"),
+    "normalization-layer norm (wrong: the variance divides by n - 1)": Wrong(NORMAL, "output"),
+    "normalization-layer norm (wrong: gamma forgotten on the way back)": Wrong(NORMAL, "grad_input"),
+    "normalization-layer norm (wrong: statistics taken for constants)": Wrong(NORMAL, "grad_input"),
+    "normalization-group norm (wrong: every other channel in a group)": Wrong(NORMAL, "output"),
+    "normalization-rms norm (wrong: a sum where the mean belongs)": Wrong(NORMAL, "grad_input"),
     "one_sample_functions-conv (wrong: the kernel is flipped)": Wrong(NORMAL, "output", "kernel flipped"),
     "one_sample_functions-dense (wrong: the sign)": Wrong(NORMAL, "weight.grad", "constant factor"),
     "one_sample_functions-loss (wrong: labels counted from one)": Wrong(NORMAL, "output", "label off by one"),
@@ -55,6 +64,9 @@ WRONG = {
     "train_step-step (wrong: sum for mean)": Wrong(STEPS, "weight", "constant factor"),
     "train_step-step (wrong: kernel forgotten)": Wrong(STEPS, "weight", "not updated"),
     "train_step-step (wrong: velocity averaged)": Wrong(STEPS, "weight", "constant factor"),
+    "transformer_block-block (wrong: normalized after the sum)": Wrong(NORMAL, "output"),
+    "transformer_block-block (wrong: no gradient past the attention)": Wrong(NORMAL, "grad_input"),
+    "transformer_block-block (wrong: GELU's gate taken for a constant)": Wrong(NORMAL, "grad_input"),
 }
 
 
@@ -116,6 +128,9 @@ def test_every_wrong_version_has_its_row() -> None:
         "params_grads_dicts-linear (wrong: the bias is not added)",
         "accumulating_nhwc-dense (wrong: flattened channel by channel)",
         "train_step-step (wrong: sum for mean)",
+        "convolutions-transposed (wrong: extra rows come first)",
+        "normalization-layer norm (wrong: gamma forgotten on the way back)",
+        "transformer_block-block (wrong: no gradient past the attention)",
     ],
 )
 @pytest.mark.parametrize("name", WRONG)
