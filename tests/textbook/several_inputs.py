@@ -11,7 +11,6 @@ from crosscheck.core.precision import Array
 
 Whole = npt.NDArray[np.integer[Any]]
 Truth = npt.NDArray[np.bool_]
-IGNORED = -100
 
 
 class CrossEntropy:
@@ -23,14 +22,16 @@ class CrossEntropy:
         A weight for each class; equal ones if it is empty.
     summed : bool
         Whether the losses are added up, in place of their weighted mean.
+    ignored : int
+        The label whose losses do not count.
     """
 
-    def __init__(self, weight: tuple[float, ...] = (), summed: bool = False) -> None:
-        self.class_weight, self.summed = weight, summed
+    def __init__(self, weight: tuple[float, ...] = (), summed: bool = False, ignored: int = -100) -> None:
+        self.class_weight, self.summed, self.ignored = weight, summed, ignored
 
     def loss(self, logits: Array, labels: Whole) -> tuple[Array, Array]:
         """Return the loss and dL/dlogits = w (p - y) / divisor."""
-        kept = labels != IGNORED
+        kept = labels != self.ignored
         classes = np.where(kept, labels, 0)
         shifted = logits - logits.max(axis=1, keepdims=True)
         logarithms = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -197,8 +198,8 @@ class MaskedMean:
         return np.asarray(grad_output[:, None] * self._share)
 
     def count(self, mask: Truth) -> Any:
-        """Return how many steps each sample has, ``(batch, 1)``."""
-        return mask.sum(axis=1, keepdims=True)
+        """Return how many steps each sample keeps, ``(batch, 1)``; 1 where it keeps none."""
+        return np.maximum(mask.sum(axis=1, keepdims=True), 1)
 
 
 class BatchedProduct:

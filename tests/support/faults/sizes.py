@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn import functional
 
 from crosscheck import Pair
 from crosscheck.core.precision import Array
@@ -23,7 +24,7 @@ from tests.textbook.convolution import Conv2d
 from tests.textbook.linear import Linear
 from tests.textbook.pooling import AdaptiveAvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d, RaggedAvgPool2d
 from tests.textbook.recurrent import RNN
-from tests.textbook.sequences import MeanOverTime, Positions, PrefixSums
+from tests.textbook.sequences import BlockedProduct, DotProductAttention, MeanOverTime, Positions, PrefixSums
 from tests.textbook.spatial import PixelShuffle
 from tests.textbook.standardised import LayerNorm
 
@@ -186,7 +187,7 @@ class SumsDividedByTheNumberOfSamples(LayerNorm):
         return np.asarray(groups.sum(axis=-1, keepdims=True) / len(groups))
 
 
-@planted(LINEAR, at="bias.grad", hidden="all batches of a training have this size, but the last")
+@planted(LINEAR, at="contract-many_samples_work", hidden="all batches of a training have this size, but the last")
 class BiasGradientOfSixSamples(Linear):
     """The loop over samples ends after the sixth, the batch size when it was written."""
 
@@ -235,3 +236,58 @@ class LengthOfTheFirstSequence(MeanOverTime):
     def steps(self, x: Array) -> int:
         self.length = self.length or super().steps(x)
         return self.length
+
+
+ATTENTION = Host("sizes-attention", DotProductAttention, lambda kind: _attention(kind, causal=False))
+CAUSAL = Host("sizes-causal", DotProductAttention, lambda kind: _attention(kind, causal=True))
+BLOCKED = Host(
+    "sizes-blocked",
+    BlockedProduct,
+    lambda kind: Pair(
+        kind(4),
+        torch.matmul,
+        inputs={"a": "rows inner", "b": "inner columns"},
+        sizes={"rows": 3, "inner": 8, "columns": 5},
+        framework="torch",
+        name="sizes-blocked",
+    ),
+)
+
+
+def _attention(kind: Any, causal: bool) -> Pair:
+    def reference(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+
+    # As many queries as keys, and as many of each as features.
+    return Pair(
+        kind(causal),
+        reference,
+        inputs={"query": "batch queries features", "key": "batch keys features", "value": "batch keys features"},
+        sizes={"batch": 3, "queries": 5, "keys": 5, "features": 5},
+        framework="torch",
+        name="sizes-causal" if causal else "sizes-attention",
+    )
+
+
+@planted(ATTENTION, at="output", hidden="with as many keys as features both are the same number")
+class ScaledByTheNumberOfKeys(DotProductAttention):
+    """The scores are divided by the root of the number of keys, not of features."""
+
+    def divisor(self, query: Array, key: Array) -> int:
+        return int(key.shape[1])
+
+
+@planted(CAUSAL, at="output", hidden="with as many queries as keys both masks are the same")
+class MaskAlignedToTheEnd(DotProductAttention):
+    """The last query sees all keys, where the first query has to see the first key alone."""
+
+    def visible(self, queries: int, keys: int) -> Array:
+        return np.tri(queries, keys, keys - queries, dtype=bool)
+
+
+@planted(BLOCKED, at="output", hidden="a length that the block divides has no remainder")
+class RemainderOfTheBlocksLeftOut(BlockedProduct):
+    """The loop over blocks ends with the last whole one."""
+
+    def reach(self, inner: int) -> int:
+        return inner - inner % self.block
