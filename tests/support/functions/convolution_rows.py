@@ -32,10 +32,11 @@ ROWS = {
         Pair(convolution(), nn.Conv2d(3, 4, (3, 2)), [(2, 3, 5, 8)], SAME), Fault("output", forward=of.kernel_by_columns)
     ),
     "convolution 2-D, square image, other kernel": Row(
-        Pair(convolution(), nn.Conv2d(3, 4, (2, 5)), [(2, 3, 7, 7)], SAME), Fault("grad_input", backward=of.kernel_not_turned)
+        Pair(convolution(), nn.Conv2d(3, 4, (2, 5)), [(2, 3, 7, 7)], SAME), Fault("grad_input", backward=of.first_filter_alone)
     ),
     "convolution 2-D, square image, other kernel, dilated, padded": Row(
-        Pair(convolution(padding=(2, 4), dilation=(2, 3)), nn.Conv2d(3, 4, (3, 2), 1, (2, 4), (2, 3)), [(2, 3, 8, 8)], SAME)
+        Pair(convolution(padding=(2, 4), dilation=(2, 3)), nn.Conv2d(3, 4, (3, 2), 1, (2, 4), (2, 3)), [(2, 3, 8, 8)], SAME),
+        Fault("output", forward=of.columns_counted_by_rows),
     ),
     "convolution 3-D, square image, square kernel": Row(
         Pair(convolution(), nn.Conv3d(2, 3, 3), [(2, 2, 5, 5, 5)], SAME), Fault("grad_input", backward=of.kernel_not_turned)
@@ -62,7 +63,7 @@ ROWS = {
         Pair(transposed_convolution(), nn.ConvTranspose2d(3, 4, 3), [(2, 3, 5, 5)], SAME), Fault("grad_input", backward=of.transposed_kernel_turned)
     ),
     "transposed convolution 2-D, other image, other kernel": Row(
-        Pair(transposed_convolution(), nn.ConvTranspose2d(3, 4, (3, 2)), [(2, 3, 4, 6)], SAME)
+        Pair(transposed_convolution(), nn.ConvTranspose2d(3, 4, (3, 2)), [(2, 3, 4, 6)], SAME), Fault("weight.grad", backward=of.weight_turned)
     ),
     "transposed convolution 2-D, square image, other kernel": Row(
         Pair(transposed_convolution(), nn.ConvTranspose2d(3, 4, (2, 4)), [(2, 3, 5, 5)], SAME)
@@ -80,7 +81,7 @@ ROWS = {
         Fault("weight.grad", backward=of.weight_of_first_group),
     ),
     "transposed convolution 3-D, square image, square kernel": Row(
-        Pair(transposed_convolution(), nn.ConvTranspose3d(2, 3, 3), [(2, 2, 3, 3, 3)], SAME)
+        Pair(transposed_convolution(), nn.ConvTranspose3d(3, 3, 2), [(2, 3, 3, 3, 3)], SAME), Fault("output", forward=of.channels_exchanged)
     ),
     "transposed convolution 3-D, other image, other kernel": Row(
         Pair(transposed_convolution(), nn.ConvTranspose3d(2, 3, (1, 3, 2)), [(2, 2, 2, 3, 4)], SAME)

@@ -185,6 +185,31 @@ def windows_not_added(x: Array, weight: Array, bias: Array, how: Geometry) -> tu
     return with_bias(output, bias), cache
 
 
+def columns_counted_by_rows(x: Array, weight: Array, bias: Array, how: Geometry) -> tuple[Array, Any]:
+    """Count the columns by the rows, as for a square image."""
+    output, cache = convolve(x, weight, bias, how)
+    output[..., output.shape[2] :] = 0
+    return output, cache
+
+
+def channels_exchanged(x: Array, weight: Array, bias: Array, how: Geometry) -> tuple[Array, Any]:
+    """Take the weights for those of a convolution, whose outputs come first."""
+    return convolve_transposed(x, weight.swapaxes(0, 1), bias, how)
+
+
+def first_filter_alone(grad: Array, cache: Any) -> tuple[Array, Array, Array]:
+    """Keep what the first filter gives to the input's gradient, and add nothing."""
+    windows, weight, shape, how = cache
+    _, grad_weight, grad_bias = convolve_backward(grad, cache)
+    return convolve_backward(grad[:, :1], (windows, weight[:1], shape, how))[0], grad_weight, grad_bias
+
+
+def weight_turned(grad: Array, cache: Any) -> tuple[Array, Array, Array]:
+    """Return the gradient of the kernel turned round."""
+    grad_input, grad_weight, grad_bias = convolve_transposed_backward(grad, cache)
+    return grad_input, np.flip(grad_weight, tuple(range(2, grad_weight.ndim))).copy(), grad_bias
+
+
 def kernel_not_turned(grad: Array, cache: Any) -> tuple[Array, Array, Array]:
     """Forget to turn the kernel round for the input's gradient."""
     windows, weight, shape, how = cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ EPS = 1e-5
 
 
 def standardised(x: Array, axes: tuple[int, ...], lost: int = 0) -> tuple[Array, Array]:
-    """Return numbers of mean 0 and variance 1, and what they were multiplied by; the variance is divided by how many they are, less ``lost``."""
+    """Return numbers of mean 0 and variance 1, and the factor that they got; the variance is a sum divided by how many they are, less ``lost``."""
     centred = x - x.mean(axis=axes, keepdims=True)
-    count = x.size // (x.size // int(np.prod([x.shape[axis] for axis in axes])))
+    count = math.prod(x.shape[axis] for axis in axes)
     factor = 1 / np.sqrt((centred * centred).sum(axis=axes, keepdims=True) / (count - lost) + EPS)
     return centred * factor, factor
 
