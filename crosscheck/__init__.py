@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from crosscheck.core import __version__ as __version__
 
 if TYPE_CHECKING:
+    from crosscheck.adapters.functions import Forward as Forward
     from crosscheck.adapters.functions import Functions as Functions
     from crosscheck.adapters.functions import LossFunction as LossFunction
     from crosscheck.adapters.network import Network as Network
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from crosscheck.adapters.optimizers import Updater as Updater
     from crosscheck.adapters.train_step_opaque import WholeStep as WholeStep
     from crosscheck.checks import Settings as Settings
+    from crosscheck.core.arguments import Input as Input
+    from crosscheck.core.arguments import Integers as Integers
+    from crosscheck.core.arguments import Labels as Labels
+    from crosscheck.core.arguments import Mask as Mask
+    from crosscheck.core.arguments import Target as Target
     from crosscheck.core.judge import Verdict as Verdict
     from crosscheck.core.operation import PairError as PairError
     from crosscheck.pairs.model_pair import ModelPair as ModelPair
@@ -45,9 +51,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "Attributes": "adapters.objects",
     "Dicts": "adapters.objects",
+    "Forward": "adapters.functions",
     "Functions": "adapters.functions",
     "Holding": "adapters.optimizers",
+    "Input": "core.arguments",
+    "Integers": "core.arguments",
+    "Labels": "core.arguments",
     "LossFunction": "adapters.functions",
+    "Mask": "core.arguments",
     "ModelPair": "pairs.model_pair",
     "Network": "adapters.network",
     "OptimizerPair": "pairs.optimizer_pair",
@@ -56,6 +67,7 @@ _HOMES = {
     "PairResult": "run.check",
     "Part": "adapters.network",
     "Settings": "checks",
+    "Target": "core.arguments",
     "UpdateFunction": "adapters.optimizers",
     "Updater": "adapters.optimizers",
     "Updating": "adapters.objects",

@@ -10,8 +10,9 @@ import numpy as np
 
 from crosscheck.adapters.convention import Convention, Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, to_subject
-from crosscheck.core.guard import SubjectError, contained
-from crosscheck.core.operation import Call
+from crosscheck.core.arguments import flat
+from crosscheck.core.guard import SubjectError, as_whole_numbers, contained
+from crosscheck.core.operation import Call, is_grad_input, is_output
 from crosscheck.core.precision import Array, Bound
 
 Results = dict[str, Array]
@@ -32,6 +33,8 @@ class AdaptedLayer:
     training: bool | None = None  # whether to put the subject into training mode; None leaves its mode unchanged
     mask: str = ""  # name of the attribute where a dropout layer stores its mask; if empty, no mask is read
     absent: dict[str, str] = field(default_factory=dict)
+    further: tuple[str, ...] = ()  # outputs and gradients of inputs, where there are several
+    whole: frozenset[str] = frozenset()  # the outputs that hold whole numbers or booleans
     _sizes: dict[str, Array] = field(default_factory=dict, repr=False)
 
     @property
@@ -40,7 +43,8 @@ class AdaptedLayer:
         forward, backward = self.convention.sources["forward"], self.convention.sources["backward"]
         grads = {f"{parameter.name}.grad": backward for parameter in self.layout.params.values()}
         kept = {buffer.name: forward for buffer in self.layout.buffers.values()}
-        return {"output": forward, **kept, "grad_input": backward, **grads}
+        further = {name: forward if is_output(name) else backward for name in self.further}
+        return {"output": forward, **kept, "grad_input": backward, **further, **grads}
 
     def vjp(self, call: Call) -> Results:
         """Return output and gradients.
@@ -58,7 +62,7 @@ class AdaptedLayer:
         If a sample fails, the quantities that were computed for all samples are still combined.
         """
         mean = 1 / len(call.x) if self.reduction == "mean" else 1.0
-        share = mean if call.grad_output is not None and call.grad_output.ndim == 0 else 1.0
+        share = mean if call.cotangents and all(value.ndim == 0 for value in call.cotangents.values()) else 1.0
         single, failed = list[Results](), list[SubjectError]()
         for index in range(len(call.x)):
             try:
@@ -87,7 +91,7 @@ class AdaptedLayer:
                 return np.asarray(sum(parts))
             if parts[0].ndim:
                 return np.concatenate(parts)
-            if name == "output":
+            if is_output(name):
                 return np.asarray(sum(parts) * parts[0].dtype.type(mean))
         raise SubjectError(f"{name} is a single number, expected an array of the input's shape")
 
@@ -102,18 +106,18 @@ class AdaptedLayer:
                     instance.load_buffers(to_subject(self.layout.buffers, call.buffers))
             self.switch(instance)
             with contained("forward"):
-                output = instance.forward(self.own_input(call), self.own_constants(call))
-            found["output"] = self.received("output", output, call)
+                output = instance.forward(*self.own_arguments(call).values())
+            found.update({name: self.received(name, value, call) for name, value in outputs_of(output, call).items()})
             if self.mask:
                 found["mask"] = self.stored_mask(instance, call)
             if self.layout.buffers:
                 with contained("reading the buffers"):
                     kept = instance.buffers()
                 found.update({buffer.name: self.received(buffer.name, kept.get(ours), call) for ours, buffer in self.layout.buffers.items()})
-            if call.grad_output is not None:
+            if call.cotangents:
                 with contained("backward"):
-                    grads = instance.backward(self.own_grad_output(call))
-                self._receive_grads(instance, grads, call, found)
+                    grads = instance.backward(*self.own_cotangents(call).values())
+                self._receive_grads(instance, by_input(grads, call), call, found)
         except SubjectError as error:
             raise SubjectError(error.reason, found) from error
         return found
@@ -127,9 +131,9 @@ class AdaptedLayer:
     def stored_mask(self, instance: Any, call: Call) -> Array:
         """Return the mask that a forward pass stored in the layer, in the reference's layout; it is not zero where an element was kept."""
         mask = getattr(getattr(instance, "layer", instance), self.mask, None)
-        own = np.shape(self.own_input(call))
+        own = np.shape(next(iter(self.own_arguments(call).values())))
         try:
-            left = np.broadcast_to(np.array(mask, dtype=call.x.dtype) if mask is not None else np.empty(0), own)
+            left = np.broadcast_to(np.array(mask, dtype=call.dtype) if mask is not None else np.empty(0), own)
         except (TypeError, ValueError) as error:
             what = "nothing" if mask is None else f"an array of shape {np.shape(mask)}"
             raise SubjectError(f"after forward, {self.mask!r} holds {what}, expected the dropout's mask, of the input's shape {own}") from error
@@ -138,7 +142,7 @@ class AdaptedLayer:
     def _receive_grads(self, instance: Instance, grads: Mapping[str, Any], call: Call, found: Results) -> None:
         """Add every usable gradient to ``found``; then raise for the first gradient that is missing or not a usable array."""
         failed = []
-        for quantity in ("grad_input", *(f"{name}.grad" for name in self.layout.params)):
+        for quantity in (*map(call.grad_input, call.inputs), *(f"{name}.grad" for name in self.layout.params)):
             name, value = self.reference_name(quantity), grads.get(quantity)
             if value is None and name in self.convention.may_lack:
                 self.absent[name] = NO_GRAD_INPUT
@@ -146,7 +150,7 @@ class AdaptedLayer:
             try:
                 found[name] = self.received(name, value, call)
             except SubjectError as error:
-                hint = instance.looked_for(quantity) if value is None and quantity != "grad_input" else ""
+                hint = instance.looked_for(quantity) if value is None and not is_grad_input(quantity) else ""
                 failed.append(SubjectError(f"{error.reason}; {hint}") if hint else error)
         if failed:
             raise failed[0]
@@ -160,32 +164,35 @@ class AdaptedLayer:
         """Return copies of the parameters under the subject's names and in its layout."""
         return to_subject(self.layout.params, call.params)
 
-    def own_input(self, call: Call) -> Array:
-        """Return the call's input in the subject's layout, possibly as a view."""
-        return self.layout.input.to_subject(call.x, self.convention.one_sample)
+    def own_arguments(self, call: Call) -> dict[str, Any]:
+        """Return the call's inputs by name in the subject's layout, possibly as views; a single label is an int."""
+        one, result = self.convention.one_sample, dict[str, Any]()
+        for name, value in call.arguments().items():
+            layout = self.layout.of_input(name) if name in call.inputs else self.layout.inputs.get(name, Layout())
+            own = np.asarray(layout.to_subject(value, one) if value.ndim else value)
+            result[name] = int(own) if own.ndim == 0 and own.dtype.kind in "iu" else own
+        return result
 
-    def own_grad_output(self, call: Call) -> Array:
-        """Return the call's ``grad_output`` in the subject's layout, possibly as a view."""
-        assert call.grad_output is not None
-        return self.layout.output.to_subject(call.grad_output, self.convention.one_sample) if call.grad_output.ndim else call.grad_output
-
-    def own_constants(self, call: Call) -> dict[str, Any]:
-        """Return the labels for the subject, as an int if it takes one sample at a time."""
-        if self.convention.one_sample:
-            return {name: int(value[0]) for name, value in call.constants.items()}
-        return dict(call.constants)
+    def own_cotangents(self, call: Call) -> Results:
+        """Return the upstream gradient of each output in the subject's layout, possibly as views."""
+        one = self.convention.one_sample
+        return {name: self.layout.of_output(name).to_subject(value, one) if value.ndim else value for name, value in call.cotangents.items()}
 
     def received(self, quantity: str, value: Any, call: Call) -> Array:
         """Return a copy of a subject's result in the reference's layout; raise :class:`SubjectError` if the result is not an array that fits."""
         layout, like = self._expected(call)[quantity]
         one_sample = self.convention.one_sample and not quantity.endswith(".grad")
-        return layout.received(value, quantity, call.x.dtype, one_sample, _PLENTY + (0 if like is None else 2 * like.size))
+        if quantity in self.whole:
+            value = as_whole_numbers(value, quantity, call.dtype)
+        return layout.received(value, quantity, call.dtype, one_sample, _PLENTY + (0 if like is None else 2 * like.size))
 
     def _expected(self, call: Call) -> dict[str, tuple[Layout, Array | None]]:
         """Return, for each quantity, its layout and an array of its expected size (None if the size is unknown)."""
         grads = {f"{p.name}.grad": (p.layout, call.params[p.name]) for p in self.layout.params.values()}
         kept = {b.name: (b.layout, call.buffers.get(b.name)) for b in self.layout.buffers.values()}
-        return {"output": (self.layout.output, call.grad_output), "grad_input": (self.layout.input, call.x), **kept, **grads}
+        outputs = {name: (self.layout.of_output(name), call.cotangents.get(name)) for name in call.outputs}
+        inputs = {call.grad_input(name): (self.layout.of_input(name), value) for name, value in call.inputs.items()}
+        return {**outputs, **inputs, **kept, **grads}
 
     def reading(self, quantity: str, call: Call, value: Array) -> Bound | None:
         """Return a bound of the error of measuring a parameter's gradient; None if the subject returns or stores the gradient itself."""
@@ -201,7 +208,36 @@ class AdaptedLayer:
 def _sample(call: Call, index: int, share: float) -> Call:
     """Return the call for a single sample, as a batch of one; a scalar ``grad_output`` is multiplied by ``share``."""
     one = slice(index, index + 1)
-    grad_output = call.grad_output
-    if grad_output is not None:
-        grad_output = grad_output[one] if grad_output.ndim else np.asarray(grad_output * share, grad_output.dtype)
-    return replace(call, x=call.x[one], grad_output=grad_output, constants={name: value[one] for name, value in call.constants.items()})
+    shared = {name: value[one] if value.ndim else np.asarray(value * share, value.dtype) for name, value in call.cotangents.items()}
+    inputs = {name: value[one] for name, value in call.inputs.items()}
+    return replace(call, inputs=inputs, cotangents=shared, constants={name: value[one] for name, value in call.constants.items()})
+
+
+def outputs_of(returned: Any, call: Call) -> dict[str, Any]:
+    """Return the outputs by quantity that a forward pass returned, in nested tuples if there are several."""
+    if len(call.outputs) == 1:
+        return {call.outputs[0]: returned}
+    found = flat(returned)
+    if len(found) < len(call.outputs):
+        raise SubjectError(f"forward returned {len(found)} outputs, expected {len(call.outputs)}: {', '.join(call.outputs)}")
+    return dict(zip(call.outputs, found, strict=False))
+
+
+def by_input(grads: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    """Return gradients with those of several inputs by quantity.
+
+    A backward pass may return a gradient for each input that has one, or also None (or anything) for inputs without a gradient.
+    """
+    returned = grads.get("grad_input")
+    with_gradient = [call.grad_input(name) if name in call.inputs else "" for name in call.arguments()]
+    expected = [quantity for quantity in with_gradient if quantity]
+    if not expected:
+        return dict(grads)
+    if len(with_gradient) == 1 or (len(expected) == 1 and not isinstance(returned, tuple | list)):
+        return {**grads, expected[0]: returned}
+    found = flat(returned, keep_none=True)
+    for names in (expected, with_gradient):
+        if len(found) == len(names):
+            rest = {name: value for name, value in grads.items() if name != "grad_input"}
+            return rest | {name: value for name, value in zip(names, found, strict=True) if name}
+    raise SubjectError(f"backward returned {len(found)} gradients of inputs, expected {len(expected)}: {', '.join(expected)}")

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from crosscheck.core.guard import SubjectError, contained
-from crosscheck.core.operation import Arrays, Constants, Shape
+from crosscheck.core.operation import Arrays, Shape
 from crosscheck.core.precision import Array, Bound
 
 
@@ -29,11 +29,11 @@ class Instance(Protocol):
     def load(self, params: Arrays) -> None:
         """Set the parameters."""
 
-    def forward(self, x: Array, constants: Constants) -> Any:
-        """Run the forward pass and return its output, which may have any type."""
+    def forward(self, *arguments: Any) -> Any:
+        """Run the forward pass on the inputs and return its output, which may have any type; several outputs are a tuple."""
 
-    def backward(self, grad_output: Array) -> dict[str, Any]:
-        """Run the backward pass and return ``grad_input`` and ``NAME.grad`` without copying them."""
+    def backward(self, *grad_outputs: Array) -> dict[str, Any]:
+        """Run the backward pass and return ``grad_input`` (of several inputs: a tuple) and ``NAME.grad`` without copying them."""
 
     def looked_for(self, quantity: str) -> str:
         """Return a sentence for errors that says where a missing gradient was expected and what was found; empty if gradients are not stored."""
@@ -85,6 +85,19 @@ class Convention(Protocol):
     @property
     def title(self) -> str:
         """The subject's name for reports."""
+
+    @property
+    def arguments(self) -> Sequence[inspect.Parameter]:
+        """The positional arguments of the forward pass, of which the first are inputs; empty if they cannot be read."""
+        return []
+
+    def upstream(self, outputs: int) -> int:
+        """Return how many of the outputs' upstream gradients the backward pass takes, given the number of outputs that have one."""
+        return 1
+
+    def taking(self, inputs: int, outputs: int) -> Convention:
+        """Return the convention for a function with so many inputs and outputs; most conventions do not depend on it."""
+        return self
 
     def instance(self) -> Instance:
         """Return a fresh instance.
@@ -160,6 +173,22 @@ def methods_in_words(layer: Any) -> str:
     return ", ".join(name for name in dir(layer) if not name.startswith("_") and callable(getattr(layer, name, None))) or "none"
 
 
+def positional(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return a function's positional arguments; ``*args`` counts as one; none if they cannot be read."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [parameter for parameter in parameters if parameter.kind in kinds]
+
+
+def takes(function: Callable[..., Any], most: int) -> int:
+    """Return how many positional arguments, at most ``most``, a function takes."""
+    arguments = positional(function)
+    return most if any(argument.kind is argument.VAR_POSITIONAL for argument in arguments) else min(len(arguments), most)
+
+
 def title_of(function: Callable[..., Any]) -> str:
     """Return a name for reports: a function's name, or the class name of another callable."""
     return getattr(function, "__name__", type(function).__name__)
@@ -174,7 +203,12 @@ def two_results(result: Any, title: str, expected: str) -> Sequence[Any]:
 
 
 def scaled(grad: Any, grad_output: Array) -> Any:
-    """Return the gradient of a loss times ``grad_output``. Anything but an array is returned unchanged, so that a later error can name its type."""
+    """Return the gradient of a loss times ``grad_output``, of several inputs as a tuple.
+
+    Anything but an array is returned unchanged, so that a later error can name its type.
+    """
+    if isinstance(grad, tuple | list):
+        return tuple(scaled(part, grad_output) for part in grad)
     if not isinstance(grad, np.ndarray | np.generic) or (grad_output.ndim == 0 and grad_output == 1):
         return grad
     return np.asarray(grad) * grad_output

@@ -40,9 +40,9 @@ class Drawn(AdaptedLayer):
 def drawn(layer: AdaptedLayer, call: Call) -> tuple[Drawn, Call]:
     """Run a dropout layer. Return a layer that replays its results, and the call with the mask that it drew, for the reference."""
     # Copies, because the layer may write to its arrays.
-    own = replace(call, x=arranged(call.x, memory_of(call.x)))
+    own = call.with_x(arranged(call.x, memory_of(call.x)))
     if call.grad_output is not None:
-        own = replace(own, grad_output=arranged(call.grad_output, memory_of(call.grad_output)))
+        own = own.with_grad_output(arranged(call.grad_output, memory_of(call.grad_output)))
     try:
         run = Drawn(**vars(layer), results=layer.vjp(own))
     except SubjectError as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from crosscheck.adapters.convention import Convention, ConventionError, Instance, copied, scaled, title_of, two_results
+from crosscheck.adapters.convention import Convention, ConventionError, Instance, copied, positional, scaled, title_of, two_results
 from crosscheck.core.guard import SubjectError, source
-from crosscheck.core.operation import Arrays, Constants, Shape
+from crosscheck.core.operation import Arrays, Shape
 from crosscheck.core.precision import Array
 
 
@@ -30,6 +30,8 @@ class Functions(Convention):
         Whether ``forward`` returns a cache.
     one_sample : bool
         Whether the functions take one sample at a time.
+    inputs, outputs : int
+        How many of the first arguments are inputs, and how many outputs there are; a :class:`Pair` sets them.
     """
 
     forward: Callable[..., Any]
@@ -37,6 +39,8 @@ class Functions(Convention):
     extra: Sequence[Any] | Mapping[str, Any] = ()
     cache: bool = True
     one_sample: bool = False
+    inputs: int = field(default=1, kw_only=True)
+    outputs: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "extra", self._by_name())
@@ -69,8 +73,9 @@ class Functions(Convention):
 
     @cached_property
     def params(self) -> list[str]:
-        """The names of the parameters: all arguments after the first that are not in ``extra`` and have no default."""
-        return [name for name in _required(_signature(self.forward))[1:] if name not in self.extra]
+        """The names of the parameters: all arguments after the inputs that are not in ``extra`` and have no default."""
+        signature = _signature(self.forward)
+        return [name for name in _required(signature) if name not in self.extra and name not in _names(signature)[: self.inputs]]
 
     @cached_property
     def signatures(self) -> tuple[inspect.Signature, inspect.Signature]:
@@ -92,6 +97,21 @@ class Functions(Convention):
         """The name of the forward function."""
         return title_of(self.forward)
 
+    @property
+    def arguments(self) -> list[inspect.Parameter]:
+        """The positional arguments of the forward function that are not in ``extra``."""
+        return [argument for argument in positional(self.forward) if argument.name not in self.extra]
+
+    def upstream(self, outputs: int) -> int:
+        """Return how many upstream gradients the backward function takes: its arguments that are neither a cache nor arguments of forward."""
+        others = _names(self.signatures[0])
+        own = [argument for argument in positional(self.backward) if self.cache or argument.name not in others]
+        return max(1, min(outputs, len(own) - self.cache))
+
+    def taking(self, inputs: int, outputs: int) -> Functions:
+        """Return the adapter for functions with so many inputs and outputs."""
+        return replace(self, inputs=inputs, outputs=outputs)
+
     def instance(self) -> Instance:
         """Return an instance that stores the arguments of forward."""
         return _FunctionsInstance(self)
@@ -109,47 +129,53 @@ class _FunctionsInstance(Instance):
         """Store the parameters for the calls."""
         self._params = {name: params[name] for name in self._convention.params}
 
-    def forward(self, x: Array, constants: Constants) -> Any:
+    def forward(self, *arguments: Any) -> Any:
         """Call the forward function and store the cache or the arguments."""
         convention = self._convention
-        if constants:
-            missing, title = ", ".join(constants), convention.title
-            raise SubjectError(f"{title} is declared as Functions, which passes it no {missing}; a loss is declared as subject=LossFunction({title})")
         signature, _ = convention.signatures
-        bound = inspect.BoundArguments(signature, {next(iter(signature.parameters)): x, **self._params, **self._extra})
+        names = _names(signature)
+        if len(arguments) > len(names):
+            raise SubjectError(f"{convention.title}{signature} gets {len(arguments)} inputs, more than it has arguments")
+        given = dict(zip(names, arguments, strict=False)) | self._params | self._extra
+        # In the order of the signature, on which the call depends.
+        bound = inspect.BoundArguments(signature, {name: given[name] for name in names if name in given})
         result = convention.forward(*bound.args, **bound.kwargs)
         # Backward may also take arguments for which forward used default values.
         bound.apply_defaults()
         self._arguments = dict(bound.arguments)
         if not convention.cache:
             return result
-        if not isinstance(result, tuple) or len(result) != 2:
+        if not isinstance(result, tuple) or len(result) not in {2, convention.outputs + 1}:
             shown = f"a tuple of {len(result)}" if isinstance(result, tuple) else f"a {type(result).__name__}"
             raise SubjectError(f"{convention.title} returned {shown}, expected (output, cache); without a cache, declare Functions(..., cache=False)")
-        output, self._cache = result
-        return output
+        *outputs, self._cache = result
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-    def backward(self, grad_output: Array) -> dict[str, Any]:
+    def backward(self, *grad_outputs: Array) -> dict[str, Any]:
         """Call the backward function and return its results by name."""
         convention = self._convention
         if convention.cache:
-            result = convention.backward(grad_output, self._cache)
+            result = convention.backward(*grad_outputs, self._cache)
         else:
             _, signature = convention.signatures
-            first, *others = _names(signature)
+            names = _names(signature)
+            first, others = names[: len(grad_outputs)], names[len(grad_outputs) :]
             again = {name: self._arguments[name] for name in others if name in self._arguments}
-            bound = inspect.BoundArguments(signature, {first: grad_output, **again})
+            bound = inspect.BoundArguments(signature, {**dict(zip(first, grad_outputs, strict=True)), **again})
             result = convention.backward(*bound.args, **bound.kwargs)
-        names = ["grad_input", *(f"{name}.grad" for name in convention.params)]
-        results = result if isinstance(result, tuple | list) else (result,)
-        if len(results) != len(names):
+        results = tuple(result) if isinstance(result, tuple | list) else (result,)
+        grads = [f"{name}.grad" for name in convention.params]
+        inputs = len(results) - len(grads)
+        if inputs < 1 or (convention.inputs == 1 and inputs != 1):
+            names = ["grad_input", *grads]
             raise SubjectError(f"{title_of(convention.backward)} returned {len(results)} values, expected {len(names)}: {', '.join(names)}")
-        return dict(zip(names, results, strict=True))
+        grad_input = results[0] if inputs == 1 else results[:inputs]
+        return {"grad_input": grad_input, **dict(zip(grads, results[inputs:], strict=True))}
 
 
 @dataclass(frozen=True)
 class LossFunction(Convention):
-    """``loss(x, labels) -> loss, dx``: a function that returns a loss and its gradient.
+    """``loss(x, labels) -> loss, dx``: a function that returns a loss and its gradient, of several inputs as a tuple.
 
     Parameters
     ----------
@@ -170,6 +196,11 @@ class LossFunction(Convention):
         """The function's name."""
         return title_of(self.function)
 
+    @property
+    def arguments(self) -> list[inspect.Parameter]:
+        """The function's positional arguments."""
+        return positional(self.function)
+
     def instance(self) -> Instance:
         """Return an instance that stores the gradient until backward."""
         return _LossInstance(self)
@@ -183,15 +214,70 @@ class _LossInstance(Instance):
     def load(self, params: Arrays) -> None:
         """Do nothing: there are no parameters."""
 
-    def forward(self, x: Array, constants: Constants) -> Any:
+    def forward(self, *arguments: Any) -> Any:
         """Call the function and store the gradient."""
-        result = self._convention.function(x, *constants.values())
+        result = self._convention.function(*arguments)
+        if isinstance(result, tuple) and len(result) > 2:
+            result = result[0], result[1:]
         loss, self._grad = two_results(result, self._convention.title, "(loss, dx)")
         return loss
 
-    def backward(self, grad_output: Array) -> dict[str, Any]:
-        """Return the stored gradient times ``grad_output``."""
-        return {"grad_input": scaled(self._grad, grad_output)}
+    def backward(self, *grad_outputs: Array) -> dict[str, Any]:
+        """Return the stored gradient times the upstream gradient."""
+        return {"grad_input": scaled(self._grad, grad_outputs[0])}
+
+
+@dataclass(frozen=True)
+class Forward(Convention):
+    """``function(x, ...) -> output``: a function without a backward pass, such as an argmax. Only its outputs are compared.
+
+    Parameters
+    ----------
+    one_sample : bool
+        Whether the function takes one sample at a time.
+    """
+
+    function: Callable[..., Any]
+    one_sample: bool = False
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where the function is defined."""
+        return {"forward": source(self.function), "backward": source(self.function)}
+
+    @property
+    def title(self) -> str:
+        """The function's name."""
+        return title_of(self.function)
+
+    @property
+    def arguments(self) -> list[inspect.Parameter]:
+        """The function's positional arguments."""
+        return positional(self.function)
+
+    def upstream(self, outputs: int) -> int:
+        """Return 0: there is no backward pass."""
+        return 0
+
+    def instance(self) -> Instance:
+        """Return an instance that calls the function."""
+        return _ForwardInstance(self)
+
+
+class _ForwardInstance(Instance):
+    def __init__(self, convention: Forward) -> None:
+        self._convention = convention
+
+    def load(self, params: Arrays) -> None:
+        """Do nothing: there are no parameters."""
+
+    def forward(self, *arguments: Any) -> Any:
+        """Call the function."""
+        return self._convention.function(*arguments)
+
+    def backward(self, *grad_outputs: Array) -> dict[str, Any]:
+        """Raise: there is no backward pass."""
+        raise SubjectError(f"{self._convention.title} is declared as Forward, a function without a backward pass")
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:

@@ -126,3 +126,13 @@ class LayerLayout:
     output: Layout = Layout()  # the layout of the output and its gradient
     params: dict[str, Parameter] = field(default_factory=dict)  # the parameters by the subject's names
     buffers: dict[str, Parameter] = field(default_factory=dict)  # the buffers, such as running statistics, by the subject's names
+    inputs: Mapping[str, Layout] = field(default_factory=dict)  # the layouts of inputs by name, if there are several
+    outputs: Mapping[str, Layout] = field(default_factory=dict)  # the layouts of outputs by quantity, if there are several
+
+    def of_input(self, name: str) -> Layout:
+        """Return the layout of an input; one that was not declared keeps its axes."""
+        return self.inputs.get(name, Layout()) if self.inputs else self.input
+
+    def of_output(self, quantity: str) -> Layout:
+        """Return the layout of an output; one that was not declared keeps its axes."""
+        return self.outputs.get(quantity, Layout()) if self.outputs else self.output

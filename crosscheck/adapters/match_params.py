@@ -119,7 +119,8 @@ def mapped(
     if len(left) != len(free):
         raise MappingError(_not_as_many(known, reference, left, free))
     ours, theirs = {name: subject[name] for name in left}, {name: reference[name] for name in free}
-    ways = list(itertools.islice(_ways(ours, theirs), 9))
+    identical = ours == theirs and len(ours) > 1
+    ways = [tuple(Way(name, name, "") for name in ours)] if identical else list(itertools.islice(_ways(ours, theirs), 9))
     if len(ways) != 1:
         raise MappingError(_not_one(ways, ours, theirs))
     result |= {way.name: Parameter(way.reference, Layout(way.pattern)) for way in ways[0]}

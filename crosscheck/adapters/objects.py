@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.convention import Convention, ConventionError, Instance, copied, expect_instance, method, scaled
+from crosscheck.adapters.convention import Convention, ConventionError, Instance, copied, expect_instance, method, positional, scaled, takes
 from crosscheck.adapters.modes import Modes
 from crosscheck.core.guard import SubjectError, source
-from crosscheck.core.operation import Arrays, Constants, Shape
+from crosscheck.core.operation import Arrays, Shape
 from crosscheck.core.precision import Array, Bound
 
 READING_RATE = 2.0**40
@@ -83,6 +83,15 @@ class ObjectConvention(Convention):
     def title(self) -> str:
         """The class's name."""
         return type(self.layer).__name__
+
+    @property
+    def arguments(self) -> list[inspect.Parameter]:
+        """The positional arguments of the forward method."""
+        return positional(getattr(self.layer, self.forward))
+
+    def upstream(self, outputs: int) -> int:
+        """Return how many upstream gradients the backward method takes."""
+        return max(1, takes(getattr(self.layer, self.backward), outputs))
 
     def live(self) -> ObjectInstance:
         """Return the layer itself as an instance, to observe it while it trains."""
@@ -158,25 +167,25 @@ class ObjectInstance(Instance):
         self.modes = Modes.of(self.layer, getattr(self.layer, self.convention.forward), training)
         return self.modes.exist
 
-    def forward(self, x: Array, constants: Constants) -> Any:
+    def forward(self, *arguments: Any) -> Any:
         """Run the forward pass; a loss also gets the labels, a dropout layer its mask."""
-        return getattr(self.layer, self.convention.forward)(x, *constants.values(), **self.modes.arguments)
+        return getattr(self.layer, self.convention.forward)(*arguments, **self.modes.arguments)
 
-    def backward(self, grad_output: Array) -> dict[str, Any]:
+    def backward(self, *grad_outputs: Array) -> dict[str, Any]:
         """Run the backward pass and return the gradients; gradients that accumulate are cleared first."""
         if self.convention.accumulates:
             for name, value in self.convention.grads_in(self.layer).items():
                 if value is not None:
                     self.convention.put_grad(self.layer, name, np.zeros_like(value))
-        return self.accumulate(grad_output)
+        return self.accumulate(*grad_outputs)
 
-    def accumulate(self, grad_output: Array) -> dict[str, Any]:
+    def accumulate(self, *grad_outputs: Array) -> dict[str, Any]:
         """Run the backward pass without clearing gradients, and return the gradients.
 
         If the backward method takes no ``grad_output``, as the backward method of a loss may, its result is multiplied by ``grad_output``.
         """
         backward = getattr(self.layer, self.convention.backward)
-        grad_input = backward(grad_output) if _arguments(backward) else scaled(backward(), grad_output)
+        grad_input = backward(*grad_outputs) if positional(backward) else scaled(backward(), grad_outputs[0])
         return {"grad_input": grad_input} | {f"{name}.grad": value for name, value in self.convention.grads_in(self.layer).items()}
 
 
@@ -352,7 +361,7 @@ class Updating(_InAttributes):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._expect_attributes(lambda layer, name: isinstance(getattr(layer, name), np.ndarray))
-        if self.params and _arguments(getattr(self.layer, self.backward)) < 2:
+        if self.params and len(positional(getattr(self.layer, self.backward))) < 2:
             raise ConventionError(
                 f"{self.title}.{self.backward} takes no learning rate, expected {self.backward}(grad_output, learn_rate): "
                 f"the gradients of {', '.join(self.params)} are read from an update at a known rate"
@@ -382,12 +391,12 @@ class Updating(_InAttributes):
 
 
 class _UpdatingInstance(ObjectInstance):
-    def backward(self, grad_output: Array) -> dict[str, Any]:
+    def backward(self, *grad_outputs: Array) -> dict[str, Any]:
         """Run the backward pass, read the gradients from the update, and restore the parameters."""
         before = {name: np.array(value) for name, value in self.params().items()}
         backward = getattr(self.layer, self.convention.backward)
-        rate = (READING_RATE,) if _arguments(backward) > 1 else ()
-        result = {"grad_input": backward(grad_output, *rate)}
+        rate = (READING_RATE,) if len(positional(backward)) > 1 else ()
+        result = {"grad_input": backward(*grad_outputs, *rate)}
         for name, value in before.items():
             moved = np.asarray(value - getattr(self.layer, name))
             result[f"{name}.grad"] = moved / value.dtype.type(READING_RATE)
@@ -409,9 +418,3 @@ def written(existing: Any, value: Array) -> bool:
 def array_attributes(layer: Any) -> list[str]:
     """Return the names of an object's attributes that are arrays of floating-point numbers."""
     return [name for name, value in getattr(layer, "__dict__", {}).items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"]
-
-
-def _arguments(function: Any) -> int:
-    """Return the number of positional arguments that a bound method takes."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return sum(parameter.kind in kinds for parameter in inspect.signature(function).parameters.values())

@@ -13,7 +13,7 @@ import numpy as np
 
 from crosscheck.causes.candidate import Candidate, FaultModel
 from crosscheck.causes.evidence import Cause, Evidence, Explanation, two_at_once
-from crosscheck.causes.fault_models import FAULT_MODELS, FIRST_FAULTS, SECOND_FAULTS
+from crosscheck.causes.fault_models import FAULT_MODELS, FIRST_FAULTS, GENERAL_FAULTS, SECOND_FAULTS
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.guard import silenced
 
@@ -35,6 +35,9 @@ def diagnose(failure: Failure) -> Cause | None:
         failure = replace(failure, found=found.astype(dtype))
     elif found.dtype != dtype:
         return None
+    if not failure.call.simple:
+        explanations = Evidence(failure).explanations(GENERAL_FAULTS)
+        return _first(explanations) if explanations else None
     explanations = Evidence(failure).explanations(FAULT_MODELS)
     return _first(explanations) if explanations else two_at_once(failure, FIRST_FAULTS, SECOND_FAULTS)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -41,7 +40,7 @@ def derivative_at_the_wrong_value(failure: Failure) -> Iterator[Candidate]:
     cotangent, call = _of_activation(failure), failure.call
     if cotangent is None:
         return
-    name, output = "derivative at the wrong value", failure.oracle.vjp(replace(call, grad_output=None))["output"]
+    name, output = "derivative at the wrong value", failure.oracle.vjp(call.forward)["output"]
     if output.shape != call.x.shape:
         return
     g, precision = Tracked.exact(cotangent, failure.precision), failure.precision
@@ -49,8 +48,8 @@ def derivative_at_the_wrong_value(failure: Failure) -> Iterator[Candidate]:
         if (np.abs(cotangent * derivative(output) - failure.expected) <= precision.tolerance(failure.bound)).all():
             slope = derivative(Tracked.exact(call.x, precision))
             yield formula(failure, name, f"the derivative is computed as {wrong} from the input x, instead of {right} from the output y", g * slope)
-    yield recomputed(failure, name, "the derivative is taken at the output instead of the input", replace(call, x=output))
-    yield recomputed(failure, name, "the derivative is taken at -x instead of x", replace(call, x=-call.x))
+    yield recomputed(failure, name, "the derivative is taken at the output instead of the input", call.with_x(output))
+    yield recomputed(failure, name, "the derivative is taken at -x instead of x", call.with_x(-call.x))
 
 
 def _of_activation(failure: Failure) -> Array | None:

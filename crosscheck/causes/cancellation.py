@@ -8,7 +8,6 @@ until the result is small, a rounding error keeps its size, and it changes whene
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +70,7 @@ def _are_roundings(failure: Failure, exceeding: npt.NDArray[np.bool_], size: flo
     unit = precision.unit * size
     x = failure.call.x * (_factor(failure, exceeding, _SEEN * unit) if made_small else 1.0)
     for move in _MOVES:
-        checked = check_layer(failure.subject, failure.oracle, replace(failure.call, x=x * move), precision, "layer", only=[quantity], witness={})
+        checked = check_layer(failure.subject, failure.oracle, failure.call.with_x(x * move), precision, "layer", only=[quantity], witness={})
         errors.append(checked.found[quantity] - checked.expected[quantity])
         if not (np.abs(errors[-1]) <= precision.tolerance(checked.bounds[quantity]) + precision.tolerance(Bound(size, _ROUNDINGS))).all():
             return False
@@ -84,6 +83,6 @@ def _factor(failure: Failure, exceeding: npt.NDArray[np.bool_], size: float) -> 
     low, high = -_FAR, _FAR
     while high - low > 1:
         middle = (low + high) // 2
-        result = failure.oracle.vjp(replace(failure.call, x=failure.call.x * 2.0**middle))[failure.quantity]
+        result = failure.oracle.vjp(failure.call.with_x(failure.call.x * 2.0**middle))[failure.quantity]
         low, high = (middle, high) if np.abs(result[exceeding]).max() < size else (low, middle)
     return 2.0**high

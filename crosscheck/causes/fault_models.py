@@ -58,6 +58,17 @@ FAULT_MODELS: tuple[FaultModel, ...] = (
 )
 """All fault models, in the order in which they are reported."""
 
+GENERAL_FAULTS: tuple[FaultModel, ...] = (
+    cancellation.nothing_left,
+    scale.not_computed,
+    scale.constant_factor,
+    misplaced.axes_exchanged,
+    precision.digits_cut_off,
+    precision.inputs_rounded,
+    precision.lower_precision,
+)
+"""Fault models for operations with several inputs or outputs: they assume nothing about what an operation computes."""
+
 SECOND_FAULTS: tuple[FaultModel, ...] = (
     scale.constant_factor,
     activations.derivative_left_out,

@@ -40,13 +40,13 @@ def softmax_twice(failure: Failure) -> Iterator[Candidate]:
     loss = _LabelLoss.of(failure)
     if loss is not None and loss.of_logits:
         words = "softmax is applied twice: the loss expects logits and gets probabilities"
-        yield recomputed(failure, name, words, replace(call, x=softmax(call.x)))
+        yield recomputed(failure, name, words, call.with_x(softmax(call.x)))
         if failure.quantity == "grad_input":
             p = softmax(Tracked.exact(call.x, failure.precision))
             slope = (softmax(p) - loss.onehot) * loss.share
             yield formula(failure, name, words, p * (slope - (p * slope).sum(axis=-1, keepdims=True)))
     elif loss is None and _gives_probabilities(failure):
-        yield recomputed(failure, name, "softmax is applied twice", replace(call, x=failure.oracle.vjp(replace(call, grad_output=None))["output"]))
+        yield recomputed(failure, name, "softmax is applied twice", call.with_x(failure.oracle.vjp(call.forward)["output"]))
 
 
 def wrong_axis(failure: Failure) -> Iterator[Candidate]:
@@ -67,9 +67,9 @@ def wrong_axis(failure: Failure) -> Iterator[Candidate]:
     if call.params or call.constants or x.ndim < 2 or not x.shape == output.shape == failure.expected.shape:
         return
     for one, other in ((one, other) for one in {1, x.ndim - 1} for other in range(x.ndim) if one != other):
-        exchanged = replace(call, x=x.swapaxes(one, other))
+        exchanged = call.with_x(x.swapaxes(one, other))
         if call.grad_output is not None:
-            exchanged = replace(exchanged, grad_output=call.grad_output.swapaxes(one, other))
+            exchanged = exchanged.with_grad_output(call.grad_output.swapaxes(one, other))
         words = f"the operation runs along axis {other} of the input instead of axis {one}"
         yield _exchanged_back(recomputed(failure, name, words, exchanged), one, other, failure)
 
@@ -155,7 +155,7 @@ class _LabelLoss:
             return None
         if labels is None or labels.dtype.kind not in "iu" or labels.ndim != 1:
             return None
-        right = float(failure.oracle.vjp(replace(call, grad_output=None))["output"].reshape(-1)[0])
+        right = float(failure.oracle.vjp(call.forward)["output"].reshape(-1)[0])
         onehot = np.asarray(np.arange(call.x.shape[-1]) == labels[:, None], dtype=np.float64)
         cotangent = 1.0 if call.grad_output is None or call.grad_output.size != 1 else float(call.grad_output.reshape(-1)[0])
         with np.errstate(all="ignore"):

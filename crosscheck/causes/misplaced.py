@@ -136,7 +136,7 @@ def border_lost(failure: Failure) -> Iterator[Candidate]:
             if failure.expected.ndim == 4:
                 yield moved(failure, "border lost", words, lost)
             if grad_output is not None and grad_output.ndim == 4 and failure.quantity != "output":
-                yield recomputed(failure, "border lost", f"{words} of the upstream gradient", replace(failure.call, grad_output=lost(grad_output)))
+                yield recomputed(failure, "border lost", f"{words} of the upstream gradient", failure.call.with_grad_output(lost(grad_output)))
 
 
 def shifted(failure: Failure) -> Iterator[Candidate]:
@@ -154,7 +154,7 @@ def one_sample_only(failure: Failure) -> Iterator[Candidate]:
         return
     for place, which in ((slice(-1, None), "last"), (slice(0, 1), "first")):
         if failure.quantity.endswith(".grad") and call.grad_output is not None and call.grad_output.ndim:
-            one = replace(call, x=call.x[place], grad_output=call.grad_output[place])
+            one = call.with_x(call.x[place]).with_grad_output(call.grad_output[place])
             candidate = recomputed(failure, name, f"only the batch's {which} sample contributes: {OVERWRITTEN}", one)
             yield replace(candidate, call=None)
         elif failure.quantity in ("output", "grad_input") and len(failure.expected.shape) and len(failure.expected) == len(call.x):

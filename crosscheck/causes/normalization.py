@@ -216,7 +216,7 @@ def _changed(failure: Failure, theory: Normalization, name: str, words: str, onl
 def _tracked(failure: Failure, theory: Normalization) -> Tracked | None:
     """Return the mismatching quantity as the formulas of ``theory`` compute it; None if they do not compute this quantity."""
     backward = failure.quantity == "grad_input" or failure.quantity.endswith(".grad")
-    call = failure.call if backward else replace(failure.call, grad_output=None)
+    call = failure.call if backward else failure.call.forward
     with np.errstate(all="ignore"):
         return theory.tracked(call, failure.precision).get(failure.quantity)
 

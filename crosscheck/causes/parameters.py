@@ -30,7 +30,7 @@ def bias_left_out(failure: Failure) -> Iterator[Candidate]:
     """Simulate a fault: the bias is not added."""
     for name, bias in failure.call.params.items():
         if failure.quantity == "output" and name.endswith("bias") and bias.any():
-            without = with_param(replace(failure.call, grad_output=None), name, np.zeros_like(bias))
+            without = with_param(failure.call.forward, name, np.zeros_like(bias))
             yield recomputed(failure, "bias left out", f"the {name} is not added", without)
 
 
@@ -41,7 +41,7 @@ def bias_along_another_axis(failure: Failure) -> Iterator[Candidate]:
         if not name.endswith("bias") or bias.ndim != 1 or len(bias) < 2:
             continue
         if failure.quantity == "output":
-            without = recomputed(failure, "wrong axis", "", with_param(replace(call, grad_output=None), name, np.zeros_like(bias)))
+            without = recomputed(failure, "wrong axis", "", with_param(call.forward, name, np.zeros_like(bias)))
             for axis in _axes_of_length(without.expected, len(bias)):
                 words = f"the {name} is added along axis {axis} of the output instead of axis 1"
                 along = bias.reshape([-1 if place == axis else 1 for place in range(without.expected.ndim)])
@@ -96,11 +96,11 @@ def channels_of_input_permuted(failure: Failure) -> Iterator[Candidate]:
     channels = x.shape[1]
     if channels > 1:
         words = "the input's channels are read in reverse order, like BGR instead of RGB"
-        yield recomputed(failure, name, words, replace(failure.call, x=x[:, ::-1].copy()))
+        yield recomputed(failure, name, words, failure.call.with_x(x[:, ::-1].copy()))
     for groups in (groups for groups in range(2, channels) if channels % groups == 0):
         order = np.arange(channels).reshape(groups, -1).T.ravel()
         words = f"the input's channels are read in the order {', '.join(map(str, order))}: wrongly interleaved or deinterleaved"
-        yield recomputed(failure, name, words, replace(failure.call, x=x[:, order]))
+        yield recomputed(failure, name, words, failure.call.with_x(x[:, order]))
 
 
 def updated_weight(failure: Failure) -> Iterator[Candidate]:

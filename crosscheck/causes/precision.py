@@ -43,7 +43,7 @@ _COARSER = 2.0**6
 
 def inputs_rounded(failure: Failure) -> Iterator[Candidate]:
     """Simulate a fault: the input, the parameters or the upstream gradient, or several of these, are rounded to a lower precision."""
-    call, given = failure.call, {"the input": "x", "the parameters": "params", "the upstream gradient": "grad_output"}
+    call, given = failure.call, {"the input": "inputs", "the parameters": "params", "the upstream gradient": "cotangents"}
     for lower in LOWER.get(failure.precision.dtype, ()):
         with np.errstate(over="ignore"):
             rounded = call.astype(lower).astype(np.float64)
@@ -89,9 +89,9 @@ def _frozen(failure: Failure, lower: np.dtype[Any]) -> bool:
     width = float(np.finfo(lower).eps)
     # A change between the unit roundoffs of the two precisions: the higher precision resolves it, the lower one does not.
     less, more = 1 + math.sqrt(width * float(np.finfo(dtype).eps)), 1 + _WIDTHS * width
-    moves: list[Callable[[float], Call]] = [lambda factor: replace(call, x=call.x * factor).astype(dtype)]
+    moves: list[Callable[[float], Call]] = [lambda factor: call.with_x(call.x * factor).astype(dtype)]
     if (grad_output := call.grad_output) is not None and failure.quantity != "output":
-        moves.append(lambda factor: replace(call, grad_output=grad_output * factor).astype(dtype))
+        moves.append(lambda factor: call.with_grad_output(grad_output * factor).astype(dtype))
     return any(_stays(failure, move(less)) and not _stays(failure, move(more)) for move in moves)
 
 

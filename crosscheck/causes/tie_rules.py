@@ -108,6 +108,6 @@ def _agrees_without_ties(failure: Failure) -> bool:
     order = np.lexsort((-np.arange(flat.size), flat))
     ranks = np.empty(flat.size)
     ranks[order] = np.arange(flat.size)
-    call = replace(failure.call, x=ranks.reshape(failure.call.x.shape)).astype(failure.precision.dtype)
+    call = failure.call.with_x(ranks.reshape(failure.call.x.shape)).astype(failure.precision.dtype)
     check = check_layer(failure.subject, failure.oracle, call, failure.precision, failure.judgement.place.layer, only=["grad_input"])
     return check.judgements[0].verdict is Verdict.MATCH

@@ -66,7 +66,7 @@ def grads_by_updated_params(runs: Sequence[StageRun], names: Sequence[str], afte
         return grads
     grad_output = runs[-1].result["grad_input"]
     for name, run in zip(reversed(names[:-1]), reversed(runs[:-1]), strict=True):
-        call, oracle = replace(run.call, grad_output=grad_output), run.stage.oracle
+        call, oracle = run.call.with_grad_output(grad_output), run.stage.oracle
         updated = {key: after[name, key].astype(np.float64) for key in call.params}
         result = oracle.vjp(call)
         grads |= {(name, key): result[f"{key}.grad"] for key in call.params}

@@ -62,7 +62,7 @@ def _other_borders(failure: Failure, layer: Convolution) -> Iterator[Candidate]:
         padded = np.pad(call.x, ((0, 0), (0, 0), *frame), mode=mode)  # type: ignore[call-overload]
         start: Pair = (layer.windows.start[0] + frame[0][0], layer.windows.start[1] + frame[1][0])
         other = replace(layer, windows=replace(layer.windows, start=start))
-        yield recomputed(failure, "padding", f"the image is padded with {words} instead of zeros", replace(call, x=padded), other)
+        yield recomputed(failure, "padding", f"the image is padded with {words} instead of zeros", call.with_x(padded), other)
 
 
 def image_misplaced(failure: Failure) -> Iterator[Candidate]:
@@ -93,7 +93,7 @@ def overwritten(failure: Failure) -> Iterator[Candidate]:
     if failure.quantity.endswith(".grad"):
         last = np.zeros_like(call.grad_output)
         last[..., -1, -1] = call.grad_output[..., -1, -1]
-        yield recomputed(failure, name, f"only the last position contributes: {OVERWRITTEN}", replace(call, grad_output=last))
+        yield recomputed(failure, name, f"only the last position contributes: {OVERWRITTEN}", call.with_grad_output(last))
     if failure.quantity != "grad_input":
         return
     if (pool := _Pool.of(failure)) is not None:
@@ -107,7 +107,7 @@ def overwritten(failure: Failure) -> Iterator[Candidate]:
         last = np.zeros_like(call.grad_output)
         last[:, -1] = call.grad_output[:, -1]
         bound = layer.rounding.bounds(layer, call, layer.vjp(call), failure.precision)["grad_input"]
-        for one, which in ((call, ""), (replace(call, grad_output=last), " of the last filter")):
+        for one, which in ((call, ""), (call.with_grad_output(last), " of the last filter")):
             yield from _overwriting(failure, layer.windows, layer.parts(one), which, bound)
 
 

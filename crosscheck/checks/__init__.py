@@ -17,6 +17,7 @@ from crosscheck.checks.models import freerun_check, lockstep_check
 from crosscheck.checks.models_contracts import MODEL_CONTRACTS, model_contract_check
 from crosscheck.checks.optimizers import CONTRACTS as UPDATE_CONTRACTS
 from crosscheck.checks.optimizers import update_check, update_contract_check
+from crosscheck.checks.special import special_checks
 from crosscheck.checks.values import evaluation_check, value_check
 from crosscheck.core.inputs import EVALUATED, FAMILIES
 from crosscheck.core.operation import DTYPES
@@ -44,6 +45,7 @@ def _of_layer(pair: Pair) -> list[Check]:
         values = [difference_check(family) for family in FAMILIES]
     else:
         values = [value_check(dtype, family) for dtype, family in itertools.product(DTYPES, FAMILIES)]
+        values += special_checks(pair, DTYPES)
         first = pair.reference[0] if isinstance(pair.reference, list | tuple) and pair.reference else pair.reference
         training = in_training(first, pair.framework)
     if training is not None:

@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.adapted_layer import AdaptedLayer
+from crosscheck.adapters.adapted_layer import AdaptedLayer, by_input, outputs_of
 from crosscheck.adapters.convention import Instance
+from crosscheck.core.arguments import Case
 from crosscheck.core.check_layer import LayerContext, context_of, judge_one
-from crosscheck.core.guard import as_array, contained
+from crosscheck.core.guard import as_array, as_whole_numbers, contained
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Kind, Verdict, judge
-from crosscheck.core.operation import Call, Oracle, RefusedError, Shape
+from crosscheck.core.operation import Call, Constants, Oracle, RefusedError
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
-from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.prepare_layer import Prepared, accepted, batch_axis
 
 Results = dict[str, Array]
 
@@ -47,7 +48,8 @@ class Bench:
     dropped: float | None = None  # the probability that a dropout drops an element; random generators are reset before each of its forward passes
     elements: int = 1  # how many numbers the checks of the pair compare in total
     reference: Oracle | None = None  # the first reference that can compute results for new inputs
-    drawn: Callable[[Shape], Call] | None = None  # returns a call with the same parameters for another input shape
+    samples: int = 1  # the number of samples in ``call``
+    drawn: Callable[[int], Call] | None = None  # returns a call with the same parameters and so many samples; None if there is no axis of samples
     _rewinds: dict[int, Callable[[], None]] = field(default_factory=dict)
     _forwards: int = 0
     _contexts: dict[int, LayerContext] = field(default_factory=dict)
@@ -65,8 +67,9 @@ class Bench:
 
     def given(self, call: Call) -> Results:
         """Return copies of a call's arrays in the subject's layout: the subject may write to them."""
-        own = {"input": self.layer.own_input(call), "upstream gradient": self.layer.own_grad_output(call)}
-        return {name: np.array(value, order="C") for name, value in (own | self.layer.own_constants(call)).items()}
+        cotangents = self.layer.own_cotangents(call)
+        own = self.layer.own_arguments(call) | {upstream(name, len(cotangents)): value for name, value in cotangents.items()}
+        return {name: np.array(value, order="C") for name, value in own.items()}
 
     def forward(self, instance: Instance, given: Results) -> Results:
         """Run the forward pass."""
@@ -89,16 +92,30 @@ class Bench:
 
     def drawing(self, instance: Instance, given: Results) -> Results:
         """Run the forward pass without resetting the random generators."""
-        constants: dict[str, Any] = {name: value if value.ndim else int(value) for name, value in given.items() if name == "labels"}
+        arguments = [value for name, value in given.items() if not is_upstream(name)]
+        single = self.layer.convention.one_sample
         with contained("forward"):
-            output = instance.forward(given["input"], constants)
-        return {"output": as_array(output, "output", self.call.x.dtype)}
+            returned = instance.forward(*(int(value) if single and value.ndim == 0 and value.dtype.kind in "iu" else value for value in arguments))
+        whole = self.layer.whole
+        found = outputs_of(returned, self.call)
+        return {
+            name: as_whole_numbers(value, name, self.call.dtype) if name in whole else as_array(value, name, self.call.dtype)
+            for name, value in found.items()
+        }
 
     def backward(self, instance: Any, given: Results, accumulate: bool = False) -> Results:
         """Run the backward pass and return the gradients without copying them. With ``accumulate``, stored gradients are not cleared first."""
+        cotangents = [value for name, value in given.items() if is_upstream(name)]
+        if not cotangents:
+            return {}
         with contained("backward"):
-            grads = (instance.accumulate if accumulate else instance.backward)(given["upstream gradient"])
-        return {name: as_array(value, name, self.call.x.dtype) for name, value in grads.items() if value is not None}
+            grads = (instance.accumulate if accumulate else instance.backward)(*cotangents)
+        return {name: as_array(value, name, self.call.dtype) for name, value in by_input(grads, self.call).items() if value is not None}
+
+    def backpropagates(self) -> None:
+        """Raise :class:`DoesNotApplyError` if there is no backward pass."""
+        if not self.call.cotangents:
+            raise DoesNotApplyError("your code has no backward pass")
 
     def both(self, instance: Instance, given: Results) -> Results:
         """Run the forward and the backward pass, and return all results."""
@@ -116,7 +133,7 @@ class Bench:
         """Return the names of results that differ between two runs of a call by more than the sum of both tolerances."""
         if self.reference is None:
             raise DoesNotApplyError("your code is not deterministic, and no reference says how far rounding leads")
-        precision, layer = Precision(call.x.dtype, self.elements), self.layer
+        precision, layer = Precision(call.dtype, self.elements), self.layer
         if id(call) not in self._contexts:
             self._contexts[id(call)] = context_of(self.reference, call, precision)
         context = self._contexts[id(call)]
@@ -158,6 +175,24 @@ class Bench:
             raise DoesNotApplyError(reason)
 
 
+_UPSTREAM = "upstream gradient"
+
+
+def upstream(quantity: str, count: int) -> str:
+    """Return the name of an output's upstream gradient among the arrays that a subject is given; ``count`` is the number of such outputs."""
+    return _UPSTREAM if count == 1 else f"{_UPSTREAM} of {quantity}"
+
+
+def is_upstream(name: str) -> bool:
+    """Return whether an array that a subject is given is an upstream gradient."""
+    return name.startswith(_UPSTREAM)
+
+
+def zeroed(given: Results) -> Results:
+    """Return upstream gradients of zeros."""
+    return {name: np.zeros_like(value) for name, value in given.items() if is_upstream(name)}
+
+
 def copies(results: Results) -> Results:
     """Return copies of all arrays."""
     return {name: np.array(value) for name, value in results.items()}
@@ -182,25 +217,26 @@ def bench_of(prepared: Prepared, dtype: str, seed: int) -> Bench:
 
 
 def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
-    shape, one_sample = prepared.bench_shape, prepared.layer.convention.one_sample
-    call = prepared.call(shape, FAMILIES["normal"], dtype, seed)
+    case, one_sample, normal = prepared.bench_case, prepared.layer.convention.one_sample, FAMILIES["normal"]
+    batch = batch_axis(case)
+    call = prepared.call(case, normal, dtype, seed)
 
-    def drawn(size: Shape) -> Call:
-        return replace(prepared.call(size, FAMILIES["normal"], dtype, seed), params=call.params)
+    def drawn(size: Case) -> Call:
+        return replace(prepared.call(size, normal, dtype, seed), params=call.params)
 
-    output = prepared.forward(call)
+    outputs = prepared.forward(call)
+    output = next(iter(outputs.values()))
     rearranges = output.size == call.x.size and np.array_equal(np.sort(output, axis=None), np.sort(call.x, axis=None))
     # Its numbers differ, so that anything left over from the first call is wrong in the second.
-    second = prepared.call(shape, FAMILIES["normal"], dtype, seed + 1, output.shape)
+    second = prepared.call(case, normal, dtype, seed + 1, {name: value.shape for name, value in outputs.items()})
     other = replace(second, params=call.params)
-    size = next((size for size in prepared.shapes if size[1:] != shape[1:]), None)
+    differs = (size for size in (*prepared.cases, *reversed(prepared.derived)) if {**size.sizes, batch: 0} != {**case.sizes, batch: 0})
+    size = next(differs, None)
     elsewhere, smaller = None if size is None else drawn(size), None
     if one_sample:
         call, other, elsewhere = _first(call, 1), _first(other, 1), None if elsewhere is None else _first(elsewhere, 1)
-    elif shape[0] > 1 and not prepared.pair.fixed_batch:
-        smaller = _first(other, shape[0] - 1)
-        if smaller.grad_output is not None and smaller.grad_output.ndim and smaller.grad_output.shape[0] != shape[0] - 1:
-            smaller = None
+    elif batch and case.sizes[batch] > 1 and not prepared.pair.fixed_batch:
+        smaller = _smaller(prepared, other, case, batch)
     return Bench(
         prepared.layer,
         call,
@@ -216,17 +252,29 @@ def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
         elements=prepared.elements,
         # A recorded reference, the only kind with ``elements``, has no results for new inputs.
         reference=next((reference.oracle for reference in prepared.references if reference.elements is None), None),
-        drawn=drawn,
+        samples=case.sizes[batch] if batch else 1,
+        drawn=(lambda samples: drawn(case.resized({batch: samples}))) if batch else None,
     )
+
+
+def _smaller(prepared: Prepared, other: Call, case: Case, batch: str) -> Call | None:
+    """Return a call with one sample fewer; None if the reference does not take fewer samples with the same parameters."""
+    fewer = case.resized({batch: case.sizes[batch] - 1})
+    if (case.shape[:1] == (case.sizes[batch],) and len(case.inputs) == len(other.inputs) == 1) or prepared.labels:
+        smaller = _first(other, case.sizes[batch] - 1)
+        fits = all(value.shape[:1] in ((), smaller.x.shape[:1]) for value in smaller.cotangents.values())
+        return smaller if fits and accepted(prepared, fewer) else None
+    return replace(prepared.call(fewer, FAMILIES["normal"], other.dtype.name, 1), params=other.params) if accepted(prepared, fewer) else None
 
 
 def _first(call: Call, samples: int) -> Call:
     """Return a call with copies of the first samples only."""
-    grad_output = call.grad_output
-    if grad_output is not None and grad_output.ndim and len(grad_output) == len(call.x):
-        grad_output = np.array(grad_output[:samples])
-    constants = {name: value[:samples] for name, value in call.constants.items()}
-    return replace(call, x=np.array(call.x[:samples]), grad_output=grad_output, constants=constants)
+    batch = len(call.x)
+
+    def cut(arrays: Constants) -> dict[str, Any]:
+        return {name: np.array(value[:samples]) if value.ndim and len(value) == batch else value for name, value in arrays.items()}
+
+    return replace(call, inputs=cut(call.inputs), constants=cut(call.constants), cotangents=cut(call.cotangents))
 
 
 def rewinding(instance: Any) -> Callable[[], None]:

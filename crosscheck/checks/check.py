@@ -123,6 +123,11 @@ class CheckResult:
                 known.add(failure.quantity)
         self.unexamined.clear()
 
+    @property
+    def wrong(self) -> bool:
+        """Whether a quantity is wrong so far."""
+        return any(judgement.verdict is Verdict.MISMATCH for _, judgement in self.judgements)
+
     def conclude(self) -> CheckResult:
         """Set the verdict from the judgements, and the reason if there is none yet. Return this result."""
         self.verdict = combine_verdicts([judgement.verdict for _, judgement in self.judgements])

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import Instance
-from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, complaint, copies, differing
+from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, complaint, copies, differing, is_upstream, zeroed
 from crosscheck.checks.check import NOT_TRIED, Check, CheckResult, Settings
 from crosscheck.checks.contracts_by_reference import handles_minus_infinity, many_samples_work
 from crosscheck.checks.contracts_dropout import draws_new_masks
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.judge import CONTRACT, Verdict
-from crosscheck.core.operation import Call, RefusedError
+from crosscheck.core.operation import Call, RefusedError, is_grad_input, is_output
 
 
 def inputs_are_left_alone(bench: Bench) -> str:
@@ -36,8 +36,10 @@ def output_is_not_a_view(bench: Bench) -> str:
     if bench.rearranges:
         raise DoesNotApplyError("the operation only rearranges its input: a view of it is usual")
     given = bench.given(bench.call)
-    output = bench.forward(bench.instance(), given)["output"]
-    return "the output is a view of the input" if np.shares_memory(output, given["input"]) else ""
+    outputs = bench.forward(bench.instance(), given)
+    inputs = [given[name] for name in bench.call.arguments() if name in given]
+    views = [name for name, value in outputs.items() if any(np.shares_memory(value, one) for one in inputs)]
+    return "" if not views else "the output is a view of the input" if len(outputs) == 1 else complaint("a view of an input", ", ".join(views))
 
 
 def grad_input_is_not_a_view(bench: Bench) -> str:
@@ -45,19 +47,22 @@ def grad_input_is_not_a_view(bench: Bench) -> str:
     if bench.rearranges:
         raise DoesNotApplyError("the operation only rearranges its input: a view of the upstream gradient is usual")
     given = bench.given(bench.call)
-    grad_output = np.array(given["upstream gradient"])
-    grad_input = bench.both(bench.instance(), given).get("grad_input")
-    if grad_input is None:
+    upstream = {name: value for name, value in given.items() if is_upstream(name)}
+    before = copies(upstream)
+    found = {name: value for name, value in bench.both(bench.instance(), given).items() if is_grad_input(name)}
+    if not found:
         raise DoesNotApplyError("your code returns no gradient of the input")
-    if np.array_equal(grad_input, grad_output):
+    others = {name: value for name, value in found.items() if not any(np.array_equal(value, one) for one in before.values())}
+    if not others:
         raise DoesNotApplyError("the input's gradient equals the upstream gradient: a view of it is usual")
-    return "the input's gradient is a view of the upstream gradient" if np.shares_memory(grad_input, given["upstream gradient"]) else ""
+    views = [name for name, value in others.items() if any(np.shares_memory(value, one) for one in upstream.values())]
+    return complaint("a view of the upstream gradient", ", ".join(views))
 
 
 def dtype_is_kept(bench: Bench) -> str:
     """A result's precision differs from the input's."""
-    wrong = {name: value.dtype for name, value in bench.fresh(bench.call).items() if value.dtype != bench.call.x.dtype}
-    return ", ".join(f"{name} is {dtype}" for name, dtype in wrong.items()) + f" for {bench.call.x.dtype} input" if wrong else ""
+    wrong = {name: value.dtype for name, value in bench.fresh(bench.call).items() if value.dtype != bench.call.dtype}
+    return ", ".join(f"{name} is {dtype}" for name, dtype in wrong.items()) + f" for {bench.call.dtype} input" if wrong else ""
 
 
 def same_call_same_answer(bench: Bench) -> str:
@@ -92,7 +97,7 @@ def gradients_accumulate_as_declared(bench: Bench) -> str:
     if not before:
         raise DoesNotApplyError("there are no parameters")
     # Adding the same gradient again would be rounded in code that adds sample by sample or step by step; adding zeros is exact.
-    zeros = {"upstream gradient": np.zeros_like(given["upstream gradient"])}
+    zeros = zeroed(given)
     return complaint(
         "changed by a backward pass with an upstream gradient of zeros", differing(before, bench.backward(instance, zeros, accumulate=True))
     )
@@ -130,7 +135,7 @@ def backward_uses_the_last_forward(bench: Bench) -> str:
         alone, instance = bench.fresh(second), bench.instance()
         bench.forward(instance, bench.given(bench.call))
         bench.forward(instance, bench.given(second))
-        alone.pop("output")
+        alone = {name: value for name, value in alone.items() if not is_output(name)}
         if changed := bench.changed(second, alone, bench.backward(instance, bench.given(second))):
             return f"these are not the gradients of the second forward pass: {changed}"
     return ""
@@ -156,7 +161,8 @@ def results_stay_unchanged(bench: Bench) -> str:
     for second in bench.others:
         instance = bench.instance()
         first = bench.both(instance, bench.given(bench.call))
-        first = {name: value for name, value in first.items() if name in ("output", "grad_input") or "grads" not in bench.layer.convention.keeps}
+        stored = "grads" in bench.layer.convention.keeps
+        first = {name: value for name, value in first.items() if is_output(name) or is_grad_input(name) or not stored}
         before = copies(first)
         bench.both(instance, bench.given(second))
         if changed := differing(before, first):
@@ -213,6 +219,7 @@ def params_are_left_alone(bench: Bench) -> str:
 
 def backward_is_linear(bench: Bench) -> str:
     """Backward is not linear: twice the upstream gradient does not give exactly twice the gradients, or zeros do not give zeros."""
+    bench.backpropagates()
     # Multiplying by two is exact.
     once, twice = bench.instance(), bench.instance()
     bench.forward(once, bench.given(bench.call))
@@ -220,14 +227,13 @@ def backward_is_linear(bench: Bench) -> str:
     results = {name: 2 * value for name, value in copies(bench.backward(once, bench.given(bench.call))).items() if bench.reads_exactly(name)}
     if not results:
         raise DoesNotApplyError("gradients are computed from an update, which rounds")
-    assert bench.call.grad_output is not None
-    doubled = replace(bench.call, grad_output=bench.call.grad_output * bench.call.grad_output.dtype.type(2))
+    doubled = replace(bench.call, cotangents={name: value * value.dtype.type(2) for name, value in bench.call.cotangents.items()})
     if changed := bench.changed(doubled, results, bench.backward(twice, bench.given(doubled))):
         return f"not doubled by a doubled upstream gradient: {changed}"
     # All zeros, as behind dead units: code that divides by the size of the upstream gradient divides by zero.
     never, given = bench.instance(), bench.given(bench.call)
     bench.forward(never, given)
-    zeros = bench.backward(never, {"upstream gradient": np.zeros_like(given["upstream gradient"])})
+    zeros = bench.backward(never, zeroed(given))
     return complaint("not zero for an upstream gradient of zeros", differing({name: np.zeros_like(value) for name, value in results.items()}, zeros))
 
 

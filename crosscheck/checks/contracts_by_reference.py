@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from crosscheck.adapters.dropout_mask import drawn
 from crosscheck.checks.bench import Bench, DoesNotApplyError
 from crosscheck.core.check_layer import check_layer, quantities
 from crosscheck.core.judge import Judgement, Verdict, combine_verdicts
-from crosscheck.core.operation import Call, Oracle
+from crosscheck.core.operation import Call, Oracle, RefusedError
 from crosscheck.core.precision import Array, Precision
 from crosscheck.core.subject import SubjectLayer
 
@@ -37,13 +36,19 @@ def many_samples_work(bench: Bench) -> str:
     if bench.fixed_batch or bench.layer.convention.one_sample:
         raise DoesNotApplyError("your code does not take batches of any size")
     oracle, few = _reference(bench), bench.call
-    samples = math.ceil((_MANY + 1) * len(few.x) / few.x.size)
-    if samples <= len(few.x):
+    if bench.drawn is None:
+        raise DoesNotApplyError("the inputs have no axis of samples")
+    samples = math.ceil((_MANY + 1) * bench.samples / few.x.size)
+    if samples <= bench.samples:
         raise DoesNotApplyError(f"the declared shapes have more than {_MANY:,} numbers already")
-    if not _quick(bench, samples / len(few.x)):
-        raise DoesNotApplyError(f"your code is too slow for {samples:,} samples: at its speed on {len(few.x)} samples they take over {_PATIENCE:g} s")
-    assert bench.drawn is not None
-    larger = bench.drawn((samples, *few.x.shape[1:]))
+    if not _quick(bench, samples / bench.samples):
+        raise DoesNotApplyError(
+            f"your code is too slow for {samples:,} samples: at its speed on {bench.samples} samples they take over {_PATIENCE:g} s"
+        )
+    try:
+        larger = bench.drawn(samples)
+    except RefusedError as error:
+        raise DoesNotApplyError(str(error)) from error
     already = _far_off(bench, few, oracle)
     if already == set(quantities(few)):
         raise DoesNotApplyError("a small batch is computed wrong already")
@@ -67,7 +72,7 @@ def _far_off(bench: Bench, call: Call, oracle: Oracle) -> set[str]:
     Faults that only large batches show are larger than that. Error bounds cost much more time, so they are computed only if this finds something.
     """
     layer, call = _asked(bench, call)
-    half = math.sqrt(float(np.finfo(call.x.dtype).eps) / 2)
+    half = math.sqrt(float(np.finfo(call.dtype).eps) / 2)
     expected, found = oracle.vjp(call.astype(np.float64)), layer.vjp(call)
     return {name for name, value in found.items() if name not in expected or not _near(value, expected[name], half, len(call.x))}
 
@@ -84,16 +89,18 @@ def _near(found: Array, expected: Array, share: float, batch: int) -> bool:
 def handles_minus_infinity(bench: Bench) -> str:
     """Minus infinity in the input gives NaN or infinity where the reference gives finite numbers."""
     oracle, call = _reference(bench), bench.call
+    if not call.inputs:
+        raise DoesNotApplyError("no input holds real numbers")
     x = call.x.copy()
     x.reshape(-1)[_EVERY // 2 :: _EVERY] = -np.inf
     labels = call.constants.get("labels")
-    if labels is not None and labels.dtype.kind in "iu":
+    if labels is not None and x.ndim == 2:
         own = np.arange(len(x)), labels
         x[own] = call.x[own]  # the loss of an impossible class is infinite
-    layer, given = _asked(bench, replace(call, x=x))
+    layer, given = _asked(bench, call.with_x(x))
     with np.errstate(all="ignore"):
         expected = oracle.vjp(given.astype(np.float64))
-    if not np.isfinite(expected["output"]).all():
+    if not all(np.isfinite(expected[name]).all() for name in call.outputs):
         raise DoesNotApplyError("the operation itself is not finite where its input is minus infinity")
     usual = bench.layer.vjp(bench.call.copied())
     for quantity, found in layer.vjp(given).items():
@@ -107,8 +114,8 @@ def handles_minus_infinity(bench: Bench) -> str:
 
 
 def _judged(bench: Bench, call: Call, oracle: Oracle) -> list[Judgement]:
-    numbers = sum(value.size for value in (call.x, call.grad_output, *call.params.values()) if value is not None)
-    precision = Precision(call.x.dtype, bench.elements + 2 * numbers)
+    numbers = sum(value.size for group in (call.inputs, call.cotangents, call.params) for value in group.values())
+    precision = Precision(call.dtype, bench.elements + 2 * numbers)
     layer, call = _asked(bench, call)
     return check_layer(layer, oracle, call, precision, "layer").judgements
 

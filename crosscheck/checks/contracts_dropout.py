@@ -23,7 +23,7 @@ _MOST = 200
 def draws_new_masks(bench: Bench) -> str:
     """Dropout does not draw a new mask for each sample and each forward pass, or keeps a different share of the elements than declared."""
     assert bench.dropped is not None
-    precision, masks = Precision(bench.call.x.dtype, bench.elements), _drawn(bench)
+    precision, masks = Precision(bench.call.dtype, bench.elements), _drawn(bench)
     if all_alike(np.stack(masks)[None], bench.dropped, precision):
         return f"the same mask in each of {len(masks)} forward passes"
     if all_alike(np.stack(masks), bench.dropped, precision):

@@ -20,7 +20,10 @@ from crosscheck.core.files import shown
 from crosscheck.core.guard import printable
 from crosscheck.core.judge import EXIT_STATUS, Facts, Verdict, judgement_facts
 from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
+from crosscheck.pairs.prepare_layer import axis_in_words
+from crosscheck.pairs.sizes import BUDGET, FEW
 from crosscheck.report.words import counted, first_mismatch, warnings, widened
 
 SCHEMA_VERSION = 2
@@ -76,9 +79,23 @@ def pair_facts(pair: Declaration, error: str = "") -> Facts:
         "file": "" if pair.origin is None else shown(pair.origin),
         "references": [] if error else list(prepare(pair).reference_names),
         "inferred": [] if error else list(prepare(pair).inferred),
+        "sizes": None if error else _size_facts(pair),
         "dtypes": list(pair.dtypes),
         "deterministic": getattr(pair, "deterministic", True),
         "error": error,
+    }
+
+
+def _size_facts(pair: Declaration) -> Facts | None:
+    """Return the sizes on which a pair of layers is tried beside the declared ones; None for other pairs, and if there is no reference."""
+    if not isinstance(pair, Pair) or pair.reference is None:
+        return None
+    prepared = prepare(pair)
+    return {
+        "tried": [str(case) for case in prepared.derived],
+        "refused": [axis_in_words(axis) for axis in prepared.sizes.refused],
+        "numbers": sum(case.elements for case in prepared.derived),
+        "most_numbers_of_one": BUDGET,
     }
 
 
@@ -90,6 +107,7 @@ def blank(name: str) -> Facts:
         "file": "",
         "references": [],
         "inferred": [],
+        "sizes": None,
         "dtypes": [],
         "deterministic": True,
         "error": "",
@@ -172,7 +190,15 @@ def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) 
         Verdict.SKIPPED: f"NOT CHECKED: {undone}nothing was compared",
     }[verdict]
     also = f"; {len(unchecked):,} could not be checked: {_names(unchecked)}" if unchecked and verdict is not Verdict.SKIPPED else ""
-    return f"{what}{also}; {', '.join(basis)}"
+    return f"{what}{also}{_few_sizes(which) if verdict is Verdict.MATCH else ''}; {', '.join(basis)}"
+
+
+def _few_sizes(pairs: Sequence[Facts]) -> str:
+    """Return words about matching pairs for which no other sizes than the declared ones, or only few, were tried; empty if there are none."""
+    none = [pair for pair in pairs if pair["sizes"] is not None and not pair["sizes"]["tried"]]
+    few = [pair for pair in pairs if pair["sizes"] is not None and 0 < len(pair["sizes"]["tried"]) < FEW]
+    words = f"; on the declared sizes only: {_names(none)}" if none else ""
+    return words + (f"; on fewer than {FEW} other sizes: {_names(few)}" if few else "")
 
 
 def _passed_over(checks: Sequence[Facts], run: PairRun) -> Iterator[str]:

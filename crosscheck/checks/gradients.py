@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.checks.check import Check, CheckResult, FailingCall, Settings
-from crosscheck.checks.values import shown
-from crosscheck.core.check_layer import NOT_COMPUTED, Failure, quantities
+from crosscheck.core.check_layer import NOT_COMPUTED, Failure, backward_quantities, forward_quantities
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
@@ -41,13 +40,13 @@ def difference_check(family: str) -> Check:
         if DTYPE not in prepared.pair.dtypes:
             return CheckResult(name, Verdict.SKIPPED, f"{prepared.pair.precisions_in_words}; difference quotients need {DTYPE}")
         result = CheckResult(name, Verdict.SKIPPED)
-        for shape in prepared.shapes:
+        for case in prepared.cases:
             try:
-                call = prepared.call(shape, FAMILIES[family], DTYPE, settings.seed)
+                call = prepared.call(case, FAMILIES[family], DTYPE, settings.seed)
             except SubjectError as error:
-                result.add(shown(shape), _plain(prepared, "output", Verdict.MISMATCH, error.reason), source=prepared.layer.sources.get("output", ""))
+                result.add(str(case), _plain(prepared, "output", Verdict.MISMATCH, error.reason), source=prepared.layer.sources.get("output", ""))
                 continue
-            _judge(prepared, call, shown(shape), result, settings.seed)
+            _judge(prepared, call, str(case), result, settings.seed)
         return result.conclude()
 
     return Check(name, about, run, DTYPE)
@@ -60,20 +59,21 @@ def _judge(prepared: Prepared, call: Call, shape: str, result: CheckResult, seed
         quantity = judgement.place.quantity
         result.add(shape, judgement, failure, FailingCall(call, quantity, DTYPE), prepared.layer.sources.get(quantity, ""))
 
-    output, *gradients = quantities(call)
+    outputs, gradients = forward_quantities(call), backward_quantities(call)
     try:
         point = point_of(prepared.layer, call, prepared.precision(DTYPE))
     except SubjectError as error:
         # If a pass fails, quantities that were not computed are wrong, and the others are not judged.
-        for name in (output, *gradients):
-            left = NO_REFERENCE if name == output else f"not everything was computed: {error.reason}"
+        for name in (*outputs, *gradients):
+            left = NO_REFERENCE if name in outputs else f"not everything was computed: {error.reason}"
             verdict, reason = (Verdict.SKIPPED, left) if name in error.found else (Verdict.MISMATCH, error.reason)
             add(_plain(prepared, name, verdict, reason))
         return
-    add(_plain(prepared, output, Verdict.SKIPPED, NO_REFERENCE))
-    if reason := _useless(point.found[output], point.forward(replace(call))):
-        for name in gradients:
-            add(_plain(prepared, name, Verdict.UNDECIDED, reason))
+    reason = _useless(point.output, point.forward(call))
+    plain = dict.fromkeys(outputs, (Verdict.SKIPPED, NO_REFERENCE)) | (dict.fromkeys(gradients, (Verdict.UNDECIDED, reason)) if reason else {})
+    for name, (verdict, why) in plain.items():
+        add(_plain(prepared, name, verdict, why))
+    if reason:
         return
     quotients = Quotients(point)
     malformed = {name: _malformed(prepared, call, name, point.found[name]) for name in gradients if name in point.found}
@@ -103,7 +103,7 @@ def _useless(output: Array, again: Any) -> str:
         return f"the output is {output.dtype}, expected {DTYPE}: difference quotients need its digits"
     if not np.isfinite(output).all():
         return "the output is not finite here, and without a reference it is not known whether it should be"
-    if again is None or not np.array_equal(output.ravel(), again):
+    if again is None or not np.array_equal(output, again):
         return "the same call gives another output the second time, so that difference quotients mean nothing"
     return ""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from crosscheck.adapters.network_listened import TracedNetwork
 from crosscheck.causes.divergence import Divergence
 from crosscheck.checks.check import Check, CheckResult, Settings
-from crosscheck.checks.values import shown
+from crosscheck.core.arguments import times
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.judge import Judgement, Kind, Verdict, judgement_facts, number, significant
 from crosscheck.core.trace import Place, key_of
@@ -67,7 +67,7 @@ def _check(name: str, about: str, dtype: str, judged: Callable[[str, ModelRun, M
 
 
 def _lockstep(name: str, run: ModelRun, pair: ModelPair) -> CheckResult:
-    comparison, shape = run.comparison, shown(pair.shape)
+    comparison, shape = run.comparison, times(pair.shape)
     result = CheckResult(name, comparison.steps_verdict, divergence=comparison.first)
     result.judgements = [(shape, judgement) for key, series in comparison.record.series.items() for judgement in _telling(key, series)]
     result.notes = notes(comparison)

@@ -10,14 +10,18 @@ from crosscheck.adapters.dropout_mask import drawn
 from crosscheck.causes.tie_rules import OTHER_RULES, chooses, pooled_gradient
 from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, FailingCall, Settings
 from crosscheck.checks.conventions import named
+from crosscheck.core.arguments import Case
 from crosscheck.core.check_layer import LayerCheck, check_layer
 from crosscheck.core.inputs import FAMILIES, arranged, memory_of
 from crosscheck.core.judge import NO_ORACLE, UNLIMITED, Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import Arrays, Call, RefusedError
-from crosscheck.core.precision import Array, Precision
+from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
-from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.prepare_layer import Prepared, batch_axis
 from crosscheck.references.resolve import Reference
+
+CONVENTION = "this is a convention"
+"""Part of the reason if code is finite where the reference is NaN, or the other way round."""
 
 NO_WITNESS = "the reference's own rounding errors were not used: "
 """Prefix of a note; the reason follows."""
@@ -47,22 +51,35 @@ def _check(name: str, about: str, dtype: str, family: str, evaluation: bool = Fa
         if dtype not in prepared.pair.dtypes:
             return CheckResult(name, Verdict.SKIPPED, prepared.pair.precisions_in_words)
         ready, result = prepared.evaluating if evaluation else prepared, CheckResult(name, Verdict.SKIPPED)
-        for shape in ready.shapes_for(FAMILIES[family]):
+        for case in ready.cases_for(FAMILIES[family]):
             try:
-                call = ready.call(shape, FAMILIES[family], dtype, settings.seed)
+                call = ready.call(case, FAMILIES[family], dtype, settings.seed)
             except RefusedError as error:
-                if shape not in ready.derived:
-                    result.add(shown(shape), undecided(ready.pair.title, str(error)))
+                if case not in ready.derived:
+                    result.add(str(case), undecided(ready.pair.title, str(error)))
             else:
-                judge_call(ready, call, dtype, shown(shape), result)
+                declared = case in ready.cases
+                sound = not result.wrong
+                judge_call(ready, call, dtype, str(case), result)
+                if sound and result.wrong and not declared:
+                    result.notes.append(f"{case} is a size that was not declared; {_limits(ready, case)}")
         return result.conclude()
 
     return Check(name, about, run, dtype)
 
 
-def shown(shape: tuple[int, ...]) -> str:
-    """Return a shape as text: ``3x1x28x28``."""
-    return "x".join(map(str, shape))
+def _limits(prepared: Prepared, case: Case) -> str:
+    """Return the line of a declaration that excludes a derived case."""
+    declared, batch = prepared.cases[0], batch_axis(case)
+    changed = [axis for axis, length in case.sizes.items() if declared.sizes[axis] != length]
+    if changed == [batch]:
+        line = "fixed_batch=True"
+    elif prepared.pair.inputs:
+        line = f"fixed={{{', '.join(repr(axis) for axis in changed if axis != batch)}}}"
+    else:
+        numbers = [number for number, axis in enumerate(next(iter(case.inputs.values())).axes) if axis in changed and axis != batch]
+        line = f"fixed={{{', '.join(map(str, numbers))}}}"
+    return f"if your code is written for the declared length only, declare {line}"
 
 
 def undecided(title: str, reason: str) -> Judgement:
@@ -70,14 +87,21 @@ def undecided(title: str, reason: str) -> Judgement:
     return Judgement(Place(0, title, "output"), Kind.ISOLATED, Verdict.UNDECIDED, reason=reason)
 
 
-def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: CheckResult) -> None:
-    """Judge every quantity of one call and add the judgements to a result; causes are looked for only on the first call that fails."""
+def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: CheckResult, special: str = "") -> None:
+    """Judge every quantity of one call and add the judgements to a result; causes are looked for only on the first call that fails.
+
+    ``special`` says what is special about the call; the subject then has to be NaN or infinite where the reference is.
+    """
     check, judgements = judged(prepared, call, dtype)
+    if special:
+        judgements = [_alike(judgement, check, special) for judgement in judgements]
     if check.no_witness and not any(note.startswith(NO_WITNESS) for note in result.notes):
         result.notes.append(f"{NO_WITNESS}{check.no_witness}")
     to_examine = result.divergence is None
     for judgement in judgements:
-        if judgement.verdict is not Verdict.MISMATCH or not to_examine:
+        # A difference in NaNs has no small case: whether it is a fault is a question of convention.
+        plain = special and judgement.verdict is Verdict.MISMATCH and CONVENTION in judgement.reason
+        if judgement.verdict is not Verdict.MISMATCH or not to_examine or plain:
             result.add(shape, judgement)
             continue
         quantity = judgement.place.quantity
@@ -102,13 +126,37 @@ def judged(prepared: Prepared, call: Call, dtype: str, witness: Arrays | None = 
     return check, judgements
 
 
+def _alike(judgement: Judgement, check: LayerCheck, special: str) -> Judgement:
+    """Return the judgement on a quantity that the reference itself does not give finite numbers for: the subject's have to be of the same kind."""
+    quantity = judgement.place.quantity
+    found, expected = check.found.get(quantity), check.expected.get(quantity)
+    if found is None or expected is None or found.shape != expected.shape or np.isfinite(expected).all():
+        return judgement
+    differs = (np.isnan(found) != np.isnan(expected)) | (np.isinf(expected) & (found != expected))
+    if differs.any():
+        index = tuple(int(i) for i in np.unravel_index(int(differs.argmax()), found.shape))
+        reason = (
+            f"with {special}, {quantity} at {list(index)} is {float(found[index]):g}, in the reference {float(expected[index]):g}; "
+            f"{CONVENTION}: to keep yours, declare the check in expected"
+        )
+        return replace(judgement, verdict=Verdict.MISMATCH, exceeding=int(differs.sum()), reason=reason)
+    finite = np.isfinite(expected)
+    bound = check.bounds[quantity]
+    parts = Bound(*(np.broadcast_to(part, expected.shape)[finite] for part in (bound.abs_sum, bound.n_roundings)))
+    return judge(judgement.place, judgement.kind, found[finite], expected[finite], parts, check.precision)
+
+
 def _as_given(check: LayerCheck, dtype: str) -> Call:
     """Return the call as the subject received it. It is made from the oracle's copy, because the subject may have changed its own arrays."""
     call, given = check.wide.astype(dtype), check.call
-    grad_output = None if call.grad_output is None or given.grad_output is None else arranged(call.grad_output, memory_of(given.grad_output))
+
+    def as_before(arrays: Arrays, before: Arrays) -> dict[str, Array]:
+        return {name: arranged(value, memory_of(before[name])) for name, value in arrays.items() if name in before}
+
     # Without the mask: when the call is repeated, the subject draws a new one.
     constants = {name: value for name, value in call.constants.items() if name != "mask"}
-    return replace(call, x=arranged(call.x, memory_of(given.x)), grad_output=grad_output, constants=constants)
+    inputs, cotangents = as_before(call.inputs, given.inputs), as_before(call.cotangents, given.cotangents)
+    return replace(call, inputs=inputs, cotangents=cotangents, constants=constants)
 
 
 def _out_of_range(judgement: Judgement, check: LayerCheck) -> Judgement:

@@ -21,12 +21,12 @@ NOT_COMPUTED = "your code did not compute it"
 
 def forward_quantities(call: Call) -> list[str]:
     """Return the names of the quantities of the forward pass, in execution order."""
-    return ["output", *call.buffers]
+    return [*call.outputs, *call.buffers]
 
 
 def backward_quantities(call: Call) -> list[str]:
     """Return the names of the quantities of the backward pass, in execution order."""
-    return [] if call.grad_output is None else ["grad_input", *(f"{name}.grad" for name in call.params)]
+    return [*call.variables()] if call.cotangents else []
 
 
 def quantities(call: Call) -> list[str]:
@@ -86,10 +86,10 @@ def context_of(oracle: Oracle, call: Call, precision: Precision, witness: Arrays
 
     ``call`` is in the layer's precision; ``witness`` is as for :func:`check_layer`.
     """
-    forward = replace(call, grad_output=None)
+    forward = call.forward
     if not forward.finite():
         return LayerContext(call, call, undecided="a value that the layer received is not finite")
-    usable = call.grad_output is None or bool(np.isfinite(call.grad_output).all())
+    usable = all(bool(np.isfinite(cotangent).all()) for cotangent in call.cotangents.values())
     wide = (call if usable else forward).astype(np.float64)
     try:
         expected = oracle.vjp(wide)
@@ -174,10 +174,10 @@ def check_layer(
 
 def _put_back(call: Call, kept: Call) -> None:
     """Undo a subject's changes to the arrays of a call by writing the old values into them, so that their order in memory stays the same."""
-    constants = [(call.constants[name], value) for name, value in kept.constants.items()]
-    for given, before in [(call.x, kept.x), (call.grad_output, kept.grad_output), *constants]:
-        if given is not None and before is not None and not np.array_equal(given, before, equal_nan=given.dtype.kind == "f"):
-            given[...] = before
+    for arrays, copies in ((call.inputs, kept.inputs), (call.cotangents, kept.cotangents), (call.constants, kept.constants)):
+        for name, before in copies.items():
+            if not np.array_equal(arrays[name], before, equal_nan=before.dtype.kind == "f"):
+                arrays[name][...] = before
 
 
 def judge_one(

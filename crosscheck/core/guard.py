@@ -252,6 +252,21 @@ def as_array(value: Any, what: str, dtype: np.dtype[Any]) -> Array:
     raise SubjectError(f"{what} is a {type(value).__name__}{length}, expected an array")
 
 
+def as_whole_numbers(value: Any, what: str, dtype: np.dtype[Any]) -> Array:
+    """Return whole numbers or booleans that the subject returned, exactly, in a precision in which they can be compared.
+
+    Raises
+    ------
+    SubjectError
+        If the value holds other numbers.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "biu":
+        found = f"an array of dtype {array.dtype}" if array.dtype != object else f"a {type(value).__name__}"
+        raise SubjectError(f"{what} is {found}, expected whole numbers")
+    return array.astype(dtype)
+
+
 def source(function: Callable[..., Any]) -> str:
     """Return ``file:line, name`` of a function's definition; the file is relative to the working directory if it is inside."""
     function = inspect.unwrap(function)

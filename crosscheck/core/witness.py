@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.judge import UNLIMITED, Effect, Judgement, Verdict, WitnessEffect, fractions_of, judge, judge_norm
-from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError
+from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, is_grad_input, is_output
 from crosscheck.core.precision import Array, Bound, Precision
 
 ROOM = 2.0
@@ -72,7 +72,7 @@ def witness_errors(oracle: Oracle, call: Call, expected: Arrays, precision: Prec
         return dict(cast("OwnWitness", oracle).witness(call, precision))
     stands_for = precision.dtype != witness_dtype(precision)
     narrow = call.astype(witness_dtype(precision))
-    own = Precision(narrow.x.dtype, precision.elements)
+    own = Precision(narrow.dtype, precision.elements)
     # If float32 takes the place of float64, losses from its smaller range do not count.
     lost = 4 * own.smallest_normal if stands_for else 0.0
     try:
@@ -191,7 +191,8 @@ class Evidence:
 
         Formulas also contain third powers, such as ``-0.5 * (var + eps) ** -1.5`` in the usual gradient of a normalisation.
         """
-        given = [self.call.x, *([] if self.call.grad_output is None else [self.call.grad_output])]
+        given = [*self.call.inputs.values(), *(value for value in self.call.constants.values() if value.dtype.kind == "f")]
+        given += self.call.cotangents.values()
         largest = [max(1.0, float(np.abs(value[np.isfinite(value)]).max(initial=0.0))) for value in given]
         largest.append(max([1.0, *(float(np.abs(value).max(initial=0.0)) for value in self.call.params.values())]))
         return math.prod(largest) >= math.cbrt(float(np.finfo(self.precision.dtype).max))
@@ -208,7 +209,7 @@ class Evidence:
     def _samples(self, value: Array, quantity: str) -> Array:
         """Reshape an array to one row for each sample; a parameter's gradient becomes a single row."""
         batch = self.call.x.shape[:1]
-        by_sample = quantity in _BY_SAMPLE and batch and value.shape[:1] == batch
+        by_sample = (is_output(quantity) or is_grad_input(quantity)) and batch and value.shape[:1] == batch
         return np.asarray(value).reshape(batch[0] if by_sample else 1, -1)
 
 
@@ -216,7 +217,3 @@ def _lost_half(error: Array, value: Array, counted: npt.NDArray[np.bool_], unit:
     """Return, for each row, whether errors (in multiples of ``unit``) take half of the digits, in the norm of the counted elements."""
     error_norm, norm = (np.linalg.norm(np.where(counted, array, 0.0), axis=-1) for array in (error, value))
     return np.asarray(error_norm > norm / math.sqrt(unit))
-
-
-_BY_SAMPLE = ("output", "grad_input")
-"""Quantities whose first axis is the batch."""

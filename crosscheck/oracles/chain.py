@@ -6,7 +6,7 @@ This is used for a layer that combines several operations, such as a linear laye
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -121,7 +121,7 @@ def accumulate(
         sources = sources_of(stages, index)
         values = [runs[0].call.x if source == INPUT else runs[source].result["output"] for source in sources]
         reaching.append(meeting(values, [from_outside if source == INPUT else totals[source]["output"] for source in sources]))
-        totals.append(total(index, replace(r.call, grad_output=None), reaching[-1], None))
+        totals.append(total(index, r.call.forward, reaching[-1], None))
     for index, consumers in backwards(stages):
         call = runs[index].call
         if call.grad_output is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from crosscheck.core.arguments import Argument
 from crosscheck.core.operation import DTYPES, Shape
 from crosscheck.pairs.declaration import Declaration
 
@@ -25,13 +26,20 @@ class Pair(Declaration):
         the gradients are compared with difference quotients of the subject's own output.
     shapes : sequence of tuple of int, or callable
         Shapes of the input in the reference's layout, including the batch axis. A callable gets a ``numpy.random.Generator`` and returns one shape.
+        Further inputs follow from the reference where PyTorch defines them, such as the labels of a loss or the first state of an LSTM.
+    inputs : mapping of str to str, tuple or Argument
+        Several inputs by name, in the order in which both sides take them: ``{"query": "batch q_len dim", "key": "batch k_len dim"}``.
+        A pattern names axes, whose lengths are in ``sizes``; a tuple gives lengths. Inputs that are no real numbers with a gradient are declared as
+        :class:`Integers`, :class:`Labels`, :class:`Target` or :class:`Mask`.
+    outputs : sequence of str
+        The names of the outputs, if your code returns several; as in the reference if left out.
     params : mapping of str to str
         ``{"W": "weight: i o -> o i"}``: the subject's W is the reference's weight transposed. Without a pattern the axes have the same order.
         Parameters that are not declared are matched if there is exactly one way.
-    input, output : str
-        einops patterns from the subject's layout to the reference's; empty if both are the same.
+    input, output : str, or mapping of str to str
+        einops patterns from the subject's layout to the reference's; empty if both are the same. Of several inputs or outputs: patterns by name.
     sizes : mapping of str to int
-        Sizes of axes inside parentheses in the patterns.
+        Lengths of the named axes of ``inputs``, and of axes inside parentheses in einops patterns.
     param_shapes : mapping of str to tuple of int
         Shapes by the reference's names; needed if neither side holds its parameters.
     name : str
@@ -48,6 +56,10 @@ class Pair(Declaration):
         The reference's framework, if it is not recognised.
     fixed_batch : bool
         Whether the subject works only with the declared batch sizes; no other batch sizes are then tried.
+    fixed_sizes : bool
+        Whether the subject is written for the declared sizes only; no other sizes are then tried, except of the batch.
+    fixed : collection of str or int
+        The axes for whose declared length alone the subject is written, by name, or by number for an input that is declared by ``shapes``.
     deterministic : bool
         Whether the subject gives the same bits each time. Say False for right code that does not, such as sums in varying order (atomics); contracts
         then compare two runs by tolerance.
@@ -66,8 +78,8 @@ class Pair(Declaration):
     reference: Any = None
     shapes: Sequence[Shape] | Callable[[np.random.Generator], Shape] = ()
     params: Mapping[str, str] = field(default_factory=dict)
-    input: str = ""
-    output: str = ""
+    input: str | Mapping[str, str] = ""
+    output: str | Mapping[str, str] = ""
     sizes: Mapping[str, int] = field(default_factory=dict)
     param_shapes: Mapping[str, Shape] = field(default_factory=dict)
     name: str = ""
@@ -81,6 +93,10 @@ class Pair(Declaration):
     expected: Mapping[str, str] = field(default_factory=dict)
     buffers: Mapping[str, str] = field(default_factory=dict)
     mask: str = ""
+    inputs: Mapping[str, str | Sequence[int | str] | Argument] = field(default_factory=dict)
+    outputs: Sequence[str] = ()
+    fixed_sizes: bool = False
+    fixed: Collection[str | int] = ()
 
     def __post_init__(self) -> None:
         self.validate()

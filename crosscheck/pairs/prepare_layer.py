@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,19 +14,17 @@ from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
 from crosscheck.adapters.match_params import mapped, mapped_buffers, possible_buffers
 from crosscheck.adapters.recognise import recognise
+from crosscheck.core.arguments import Case, Labels, Signature, flat, quantity_of_output
 from crosscheck.core.guard import SubjectError, contained
-from crosscheck.core.inputs import EVALUATED, FAMILIES, Family, labels
-from crosscheck.core.operation import DTYPES, Call, RefusedError, Shape
+from crosscheck.core.inputs import EVALUATED, FAMILIES, Family
+from crosscheck.core.operation import DTYPES, GRAD_INPUT, INPUT, OUTPUT, Call, Shape, is_grad_input, is_output
 from crosscheck.core.precision import Array
+from crosscheck.pairs.cases import UNNAMED, declared_cases, without_optional
 from crosscheck.pairs.declaration import Ready
 from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.sizes import BUDGET, Derived, derived
+from crosscheck.references.functions import Output
 from crosscheck.references.resolve import Reference, resolved
-
-_DRAWN = 4
-"""How many shapes are drawn if ``shapes`` is a function."""
-
-_BUDGET = 2**14
-"""The most numbers in an input of a derived shape; larger shapes get fewer samples. So most time goes to the declared shapes."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +34,13 @@ class Prepared(Ready):
     pair: Pair
     layer: AdaptedLayer
     references: list[Reference]  # the first one supplies the expected values; may be empty
-    shapes: list[Shape]
+    cases: list[Case]  # the declared cases
     param_shapes: Mapping[str, Shape]  # by the reference's names
-    labels: bool
     inferred: list[str]
     elements: int
-    derived: Sequence[Shape] = ()  # further shapes with other batch sizes, on which the subject has to be right, too
+    outputs: tuple[str, ...] = (OUTPUT,)  # the outputs as quantities
+    upstream: tuple[str, ...] = (OUTPUT,)  # those of them that get an upstream gradient
+    sizes: Derived = field(default_factory=Derived)  # other sizes, on which the subject has to be right, too
     buffers: Mapping[str, Shape] = field(default_factory=dict)  # the shapes of the running statistics, by the reference's names
     no_evaluation: str = ""  # why the subject cannot be judged in evaluation mode; empty if it can
     evaluates: bool = False  # whether subject and references are in evaluation mode
@@ -50,14 +48,44 @@ class Prepared(Ready):
         default_factory=dict, compare=False, repr=False
     )  # the contracts' benches so far, by precision and seed
 
-    def shapes_for(self, family: Family) -> list[Shape]:
-        """Return the shapes for checks of values: the declared shapes and, for the family ``normal``, the derived shapes with other batch sizes."""
-        return [*self.shapes, *(self.derived if family.name == "normal" else ())]
+    @property
+    def shapes(self) -> list[Shape]:
+        """The declared shapes of the first input."""
+        return [case.shape for case in self.cases]
 
     @property
-    def bench_shape(self) -> Shape:
-        """The input shape for contracts: the declared shape with the most samples, cut to fewer samples if the subject takes other batch sizes."""
-        largest = max(self.shapes, key=lambda size: size[0])
+    def derived(self) -> tuple[Case, ...]:
+        """The derived cases."""
+        return self.sizes.cases
+
+    @property
+    def labels(self) -> bool:
+        """Whether an input holds class labels."""
+        return any(isinstance(one, Labels) for one in self.cases[0].inputs.values())
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The names of inputs and constants in the order of the arguments; empty for the usual order: the input, and the labels of a loss."""
+        inputs = self.cases[0].inputs
+        one = sum(each.gradient for each in inputs.values()) == 1
+        order = tuple(INPUT if each.gradient and one else name for name, each in inputs.items())
+        return () if set(order) <= {INPUT, "labels"} and order[0] == INPUT else order
+
+    @property
+    def quantities(self) -> list[str]:
+        """The names of all quantities, in execution order."""
+        inputs = [name for name, one in self.cases[0].inputs.items() if one.gradient]
+        of_inputs = [GRAD_INPUT if name == INPUT or len(inputs) == 1 else f"{GRAD_INPUT}.{name}" for name in inputs]
+        return [*self.outputs, *self.buffers, *of_inputs, *(f"{name}.grad" for name in self.param_shapes)]
+
+    def cases_for(self, family: Family) -> list[Case]:
+        """Return the cases for checks of values: the declared ones and, for the family ``normal``, also those of derived sizes."""
+        return [*self.cases, *(self.derived if family.name == "normal" else ())]
+
+    @property
+    def bench_case(self) -> Case:
+        """The case for contracts: the declared one with the most samples, cut to fewer samples if the subject takes other batch sizes."""
+        largest = max(self.cases, key=lambda case: case.shape[0] if case.shape else 0)
         return _affordable(largest) if self.derived else largest
 
     @property
@@ -77,31 +105,48 @@ class Prepared(Ready):
         """The same pair without running statistics, for trace files, which hold one mode only."""
         return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={}, benches={})
 
-    def call(self, shape: Shape, family: Family, dtype: str, seed: int, output: Shape | None = None) -> Call:
-        """Return input, parameters, labels and upstream gradient; they depend only on the pair's name and the first four arguments.
+    def call(self, case: Case | Shape, family: Family, dtype: str, seed: int, outputs: Mapping[str, Shape] | None = None) -> Call:
+        """Return inputs, parameters and upstream gradients; they depend only on the pair's name and the first four arguments.
 
-        ``shape`` is the shape of the input, ``output`` the shape of the output; if ``output`` is left out, the reference computes it.
+        ``case`` may be the shape of the only declared input. ``outputs`` are the outputs' shapes; if left out, the reference computes them.
         """
+        case = self._of_shape(case) if isinstance(case, tuple) else case
+        shapes = case.shapes
         # Independent streams, so that another input does not change the parameters.
-        for_input, for_params, for_grad_output, for_labels, for_buffers = self.rng(seed, f"{family.name} {shape}").spawn(5)
-        x = family.input(for_input, shape, dtype)
+        whole = case.shape if len(self.cases[0].inputs) == 1 or self.labels else tuple(shapes.values())
+        for_input, for_params, for_grad_output, for_labels, for_buffers = self.rng(seed, f"{family.name} {whole}").spawn(5)
+        drawn = {name: one.draw(for_input if one.gradient else for_labels, family, case.sizes, dtype) for name, one in case.inputs.items()}
+        if case.special is not None:
+            drawn[case.special.name] = case.special.change(drawn[case.special.name])
+        inputs = {name: value for name, value in drawn.items() if case.inputs[name].gradient}
+        if len(inputs) == 1:
+            inputs = {INPUT: next(iter(inputs.values()))}
+        constants = {name: value for name, value in drawn.items() if not case.inputs[name].gradient}
         params = {name: family.parameters(for_params, size).astype(dtype) for name, size in self.param_shapes.items()}
-        constants = {"labels": labels(for_labels, shape[0], shape[1])} if self.labels else {}
         buffers = {name: family.statistic(for_buffers, size, dtype, name) for name, size in self.buffers.items()}
-        call = Call(x, params, None, constants, buffers)
-        output = self.output_shape(call) if output is None else output
-        return replace(call, grad_output=family.grad_output(for_grad_output, output, dtype))
+        call = Call(inputs, params, None, constants, buffers, self.order, self.outputs)
+        found = self.output_shapes(call) if outputs is None and self.upstream else outputs or {}
+        return replace(call, cotangents={name: family.grad_output(for_grad_output, found[name], dtype) for name in self.upstream})
 
-    def output_shape(self, call: Call) -> Shape:
-        """Return the shape of the output, computed by the reference or, if there is none, by the subject."""
-        return self.forward(call).shape
+    def _of_shape(self, shape: Shape) -> Case:
+        """Return the declared case whose first input has this shape, or the first declared case with other lengths."""
+        if found := next((case for case in self.cases if case.shape == shape), None):
+            return found
+        axes = next(one for one in self.cases[0].inputs.values() if one.gradient).axes
+        return self.cases[0].resized({axis: length for axis, length in zip(axes, shape, strict=True) if isinstance(axis, str)})
 
-    def forward(self, call: Call) -> Array:
-        """Return the output for a call, computed by the reference (a dropout keeps everything) or, if there is none, by the subject."""
-        if not self.references:
-            return self.layer.vjp(replace(call, grad_output=None))["output"]
-        whole = {} if self.dropped is None else {"mask": np.ones(call.x.shape, bool)}
-        return self.references[0].oracle.vjp(replace(call, grad_output=None, constants={**call.constants, **whole}))["output"]
+    def output_shapes(self, call: Call) -> dict[str, Shape]:
+        """Return the shapes of the outputs, computed by the reference or, if there is none, by the subject."""
+        return {name: value.shape for name, value in self.forward(call).items()}
+
+    def forward(self, call: Call) -> dict[str, Array]:
+        """Return the outputs for a call, computed by the reference (a dropout keeps everything) or, if there is none, by the subject."""
+        found = self.references[0].oracle.vjp(self.undropped(call.forward)) if self.references else self.layer.vjp(call.forward)
+        return {name: found[name] for name in self.outputs}
+
+    def undropped(self, call: Call) -> Call:
+        """Return the call with a mask that keeps everything, if the reference is a dropout."""
+        return call if self.dropped is None else replace(call, constants={**call.constants, "mask": np.ones(call.x.shape, bool)})
 
 
 def prepare_layer(pair: Pair) -> Prepared:
@@ -111,6 +156,11 @@ def prepare_layer(pair: Pair) -> Prepared:
     training = references[0].training if references else None
     statistics = dict(training.buffers) if training else {}
     convention = recognise(pair.subject, pair.params, len(references[0].shapes or ()) if references else 0, [*pair.buffers, *statistics])
+    signature = references[0].signature if references else None
+    cases = declared_cases(pair, signature, pair.labels if pair.labels is not None else bool(references and references[0].labels))
+    if signature is not None and not pair.inputs:
+        cases = [without_optional(case, signature, convention.arguments, list(pair.params)) for case in cases]
+    convention = convention.taking(len(cases[0].inputs), 1)
     probe = convention.instance()  # a subject that cannot be copied fails here once, not in every check
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
@@ -120,32 +170,180 @@ def prepare_layer(pair: Pair) -> Prepared:
     params, inferred = mapped(own, expected, names, pair.sizes)
     kept = {} if convention.one_sample else {name: shape for name, shape in possible_buffers(probe).items() if name not in own}
     buffers, of_buffers, absent = mapped_buffers(kept, statistics, pair.buffers, pair.sizes)
-    layout = LayerLayout(Layout(pair.input, pair.sizes), Layout(pair.output, pair.sizes), params, buffers)
+    layout = _layout(pair, cases[0], params, buffers)
     mask = pair.mask or str(getattr(convention, "mask", ""))
     if pair.mask and (training is None or training.dropped is None):
         raise pair.error(f"mask is {pair.mask!r}, but the reference is not a dropout in training that draws one, such as torch.nn.Dropout(0.5)")
     mask = mask if training and training.dropped else ""
     layer = AdaptedLayer(convention, layout, pair.reduction, None if training is None else True, mask, absent)
-    shapes = _shapes(pair)
     theirs = [parameter.name for parameter in params.values()]
     if unknown := [name for name in pair.param_shapes if name not in theirs]:
         raise pair.error(f"param_shapes names {unknown[0]!r}, but the reference's parameters are: {', '.join(theirs) or 'none'}")
-    patterns = [pair.input, pair.output, *(declaration.partition(":")[2] for declaration in [*pair.params.values(), *pair.buffers.values()])]
-    axes = " ".join(patterns).replace("(", " ").replace(")", " ").split()
-    if unused := [axis for axis in pair.sizes if axis not in axes]:
-        raise pair.error(f"sizes names the axis {unused[0]!r}, which is in no pattern")
+    _expect_used(pair, cases)
     param_shapes = {p.name: _param_shape(pair, p, name, own[name], expected) for name, p in params.items()}
-    takes_labels = pair.labels if pair.labels is not None else bool(references and references[0].labels)
-    if takes_labels and any(len(shape) != 2 for shape in shapes):
-        raise pair.error(f"a loss with labels takes inputs of shape (batch, classes), found {shapes[0]}")
     why_not = _no_evaluation(references, probe, absent)
     inferred += of_buffers
-    draft = Prepared(pair, layer, references, shapes, param_shapes, takes_labels, inferred, 1, buffers=statistics, no_evaluation=why_not)
-    draft = replace(draft, derived=_derived(draft))
-    if (tried := draft.bench_shape) not in shapes:
-        inferred.append(f"contracts and batch sizes that were not declared use {tried[0]} samples: at most {_BUDGET:,} input numbers, or two samples")
+    draft = Prepared(pair, layer, references, cases, param_shapes, inferred, 1, buffers=statistics, no_evaluation=why_not)
+    draft = _with_outputs(draft, signature)
+    fixed = _fixed(pair, cases[0], draft.layer.convention.one_sample)
+    draft = replace(draft, sizes=derived(cases, lambda case: accepted(draft, case), fixed, batch_axis(cases[0])))
+    if (tried := draft.bench_case) not in cases:
+        draft.inferred.append(f"contracts use {tried.shape[0]} samples: at most {BUDGET:,} input numbers, or two samples")
     settled = references[0].elements if references else None
     return replace(draft, elements=settled or _elements(draft))
+
+
+def _layout(pair: Pair, case: Case, params: dict[str, Parameter], buffers: dict[str, Parameter]) -> LayerLayout:
+    """Return the layouts of a pair; inputs and outputs of which there are several have a layout each."""
+
+    def several(given: str | Mapping[str, str], known: Iterable[str], what: str) -> dict[str, Layout]:
+        if isinstance(given, str):
+            return {}
+        if unknown := [name for name in given if name not in known]:
+            raise pair.error(f"{what} has a pattern for {unknown[0]!r}, expected one of {', '.join(known)}")
+        return {name: Layout(pattern, pair.sizes) for name, pattern in given.items()}
+
+    inputs = several(pair.input, case.inputs, "input")
+    if isinstance(pair.input, str) and pair.input and len(case.inputs) > 1:
+        inputs = {name: Layout(pair.input, pair.sizes) for name, one in list(case.inputs.items())[:1] if one.gradient}
+    differentiable = [name for name, one in case.inputs.items() if one.gradient]
+    if len(differentiable) == 1 and inputs:
+        inputs = {INPUT if name == differentiable[0] else name: layout for name, layout in inputs.items()}
+    names = pair.outputs or tuple(pair.output if isinstance(pair.output, Mapping) else ())
+    outputs = {quantity_of_output(name, names): layout for name, layout in several(pair.output, names, "output").items()}
+    one, other = (Layout(given if isinstance(given, str) else "", pair.sizes) for given in (pair.input, pair.output))
+    return LayerLayout(one, other, params, buffers, inputs, outputs)
+
+
+def _expect_used(pair: Pair, cases: Sequence[Case]) -> None:
+    """Raise if ``sizes`` names an axis that occurs nowhere."""
+    patterns = [*_patterns(pair.input), *_patterns(pair.output)]
+    patterns += [declaration.partition(":")[2] for declaration in [*pair.params.values(), *pair.buffers.values()]]
+    axes = " ".join(patterns).replace("(", " ").replace(")", " ").split()
+    if unused := [axis for axis in pair.sizes if axis not in axes and not any(axis in case.sizes for case in cases)]:
+        raise pair.error(f"sizes names the axis {unused[0]!r}, which is in no pattern")
+
+
+def _patterns(given: str | Mapping[str, str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given.values())
+
+
+def _fixed(pair: Pair, case: Case, one_sample: bool) -> frozenset[str]:
+    """Return the axes that keep their declared lengths."""
+    axes, batch = list(case.sizes), batch_axis(case)
+    fixed = {axis for axis in axes if pair.fixed_sizes and axis != batch} | ({batch} if pair.fixed_batch else set())
+    for given in pair.fixed:
+        first = next(iter(case.inputs.values())).axes
+        axis = first[given] if isinstance(given, int) and -len(first) <= given < len(first) else given
+        if axis not in axes and not isinstance(axis, int):
+            named = ", ".join(map(repr, axes)) if pair.inputs else f"0 to {len(first) - 1}"
+            raise pair.error(f"fixed names the axis {given!r}, expected one of {named}")
+        fixed.add(str(axis))
+    if one_sample:
+        fixed.discard("")
+    return frozenset(fixed)
+
+
+def batch_axis(case: Case) -> str:
+    """Return the name of the axis of the samples: one called batch, or else the first of the first input; empty if that has a fixed length."""
+    named = next((axis for axis in case.sizes if axis.lower() in _BATCH_NAMES), "")
+    first = next((one for one in case.inputs.values() if one.axes), None)
+    return named or (str(first.axes[0]) if first is not None and isinstance(first.axes[0], str) else "")
+
+
+_BATCH_NAMES = ("batch", "n", "b", "samples", "batch_size")
+
+
+def _with_outputs(draft: Prepared, signature: Signature | None) -> Prepared:
+    """Return the pair with the names of its outputs, as its reference and its subject return them, and those that get an upstream gradient."""
+    pair, convention = draft.pair, draft.layer.convention
+    call = draft.call(draft.cases[0], FAMILIES["normal"], "float64", 0, {OUTPUT: ()})
+    outputs = draft.references[0].describe(draft.undropped(call)) if draft.references else [Output(())] * max(1, len(pair.outputs))
+    names = tuple(pair.outputs) or (signature.outputs if signature is not None else ())
+    names = (*names, *(str(number) if number else OUTPUT for number in range(len(names), len(outputs))))
+    if len(pair.outputs) > len(outputs):
+        raise pair.error(f"outputs names {len(pair.outputs)} outputs, {', '.join(pair.outputs)}; the reference returns {len(outputs)}")
+    count, inferred = len(pair.outputs) or len(outputs), list[str]()
+    if count > 1 and not pair.outputs:
+        several = replace(draft.layer, convention=convention.taking(len(draft.cases[0].inputs), count))
+        count = min(count, _returned(several, call))
+        if count < len(outputs):
+            inferred.append(f"your code returns {', '.join(names[:count])}; not compared: {', '.join(names[count:])}")
+    names, outputs = names[:count], outputs[:count]
+    quantities = tuple(quantity_of_output(name, names) for name in names)
+    graded = [quantity for quantity, output in zip(quantities, outputs, strict=True) if output.gradient and not output.whole]
+    # A function without inputs or parameters that have a gradient has no backward pass.
+    graded = graded[: convention.upstream(len(graded))] if call.inputs or call.params else []
+    if 0 < len(graded) < len(quantities) and len(quantities) > 1 and convention.upstream(count) < count:
+        inferred.append(f"backward gets the upstream gradient of {', '.join(graded)}; that of the other outputs is zero")
+    whole = frozenset(quantity for quantity, output in zip(quantities, outputs, strict=True) if output.whole)
+    further = tuple(name for name in replace(draft, outputs=quantities).quantities if is_output(name) or is_grad_input(name))
+    layer = replace(draft.layer, convention=convention.taking(len(draft.cases[0].inputs), count), whole=whole, further=further)
+    return replace(draft, layer=layer, outputs=quantities, upstream=tuple(graded), inferred=[*draft.inferred, *inferred])
+
+
+def _returned(layer: AdaptedLayer, call: Call) -> int:
+    """Return how many outputs the subject returns for a call; many if it fails, which the checks will report."""
+    try:
+        with contained("forward"):
+            instance = layer.convention.instance()
+            instance.load(layer.own_params(call))
+            layer.switch(instance)
+            return max(1, len(flat(instance.forward(*layer.own_arguments(call.copied()).values()))))
+    except (SubjectError, LayoutError):
+        return len(call.outputs) + 99
+
+
+def accepted(prepared: Prepared, case: Case) -> bool:
+    """Return whether every reference accepts a case, and the layouts fit it.
+
+    If only the number of samples differs from the declared case, that of the outputs has to change in proportion. A recorded reference knows only the
+    recorded inputs and refuses others later, so it always counts as accepting other batch sizes, and never other sizes.
+    """
+    declared = prepared.cases[0]
+    batch = batch_axis(declared)
+    only_batch = all(length == declared.sizes[axis] or axis == batch for axis, length in case.sizes.items())
+    for reference in prepared.references:
+        if reference.elements is not None:
+            if not only_batch:
+                return False
+            continue
+        alone = replace(prepared, references=[reference], upstream=())
+        try:
+            call = alone.call(case, FAMILIES["normal"], "float64", 0)
+            after = alone.output_shapes(call)
+            if only_batch and batch and not _in_proportion(alone, case, after):
+                return False
+            for name, value in call.inputs.items():
+                prepared.layer.layout.of_input(name).to_subject(value)
+            for name, shape in after.items():
+                prepared.layer.layout.of_output(name).to_subject(np.zeros(shape))
+        except Exception:  # noqa: BLE001 - a reference of the user may raise anything for a size that it does not take
+            return False
+    return bool(prepared.references)
+
+
+def _in_proportion(prepared: Prepared, case: Case, after: Mapping[str, Shape]) -> bool:
+    """Return whether the first axis of each output changes as the number of samples does, or the output does not depend on it."""
+    declared = prepared.cases[0]
+    before = prepared.output_shapes(prepared.call(declared, FAMILIES["normal"], "float64", 0))
+    batch = batch_axis(declared)
+    old, new = declared.sizes[batch], case.sizes[batch]
+    first = next(iter(declared.inputs.values())).axes
+    if first[:1] != (batch,):
+        return True
+    return all(
+        one == other or (one[1:] == other[1:] and bool(one) and bool(other) and one[0] * new == other[0] * old)
+        for one, other in ((before[name], after[name]) for name in before)
+    )
+
+
+def axis_in_words(axis: str) -> str:
+    """Return an axis as a user knows it: by its name, or by the number of the axis."""
+    name, _, number = axis.rpartition(UNNAMED)
+    if name and number.isdigit():
+        return f"axis {number} of {name}"
+    return f"axis {axis.removeprefix('axis')}" if axis.removeprefix("axis").isdigit() else axis
 
 
 def _no_evaluation(references: Sequence[Reference], probe: Instance, absent: Mapping[str, str]) -> str:
@@ -160,39 +358,12 @@ def _no_evaluation(references: Sequence[Reference], probe: Instance, absent: Map
     return "your code has no evaluation mode that crosscheck knows: train() and eval(), an attribute training, or forward(x, training=True)"
 
 
-def _derived(prepared: Prepared) -> list[Shape]:
-    """Return shapes with one sample, and with one sample fewer than declared, if the references accept them.
-
-    These shapes reveal code that works only for the declared batch size.
-    """
-    pair, first = prepared.pair, next((shape for shape in prepared.shapes if shape[0] > 2), None)
-    if pair.fixed_batch or prepared.layer.convention.one_sample or first is None:
-        return []
-    candidates = [(samples, *first[1:]) for samples in (1, _affordable((first[0] - 1, *first[1:]))[0])]
-    return [shape for shape in candidates if shape not in prepared.shapes and all(_scales(prepared, r, first, shape) for r in prepared.references)]
-
-
-def _affordable(shape: Shape) -> Shape:
-    """Return the shape, cut to as many samples as the budget allows, but at least two."""
-    samples = max(2, _BUDGET // max(1, math.prod(shape[1:])))
-    return (samples, *shape[1:]) if samples < shape[0] else shape
-
-
-def _scales(prepared: Prepared, reference: Reference, declared: Shape, derived: Shape) -> bool:
-    """Return whether a reference accepts another batch size, and the batch size of its output changes in proportion.
-
-    A recorded reference always counts as accepting it: it knows only the recorded inputs and refuses other inputs later.
-    """
-    if reference.elements is not None:
-        return True
-    try:
-        alone = replace(prepared, references=[reference])
-        before, after = (alone.output_shape(_zeros(prepared, shape)) for shape in (declared, derived))
-        prepared.layer.layout.input.to_subject(np.zeros(derived))
-        prepared.layer.layout.output.to_subject(np.zeros(after))
-    except (RefusedError, LayoutError):
-        return False
-    return before == after if not before else before[1:] == after[1:] and before[0] * derived[0] == after[0] * declared[0]
+def _affordable(case: Case) -> Case:
+    """Return the case, cut to as many samples as the budget allows, but at least two."""
+    batch = batch_axis(case)
+    if not batch or case.elements <= BUDGET or case.sizes[batch] <= 2:
+        return case
+    return case.resized({batch: max(2, BUDGET * case.sizes[batch] // case.elements)})
 
 
 def _expect_same_parameters(pair: Pair, references: Sequence[Reference]) -> None:
@@ -238,43 +409,22 @@ def _expect_fit(pair: Pair, layout: Layout, shape: Shape, what: str) -> None:
         raise pair.error(f"{what}: {error}") from error
 
 
-def _shapes(pair: Pair) -> list[Shape]:
-    drawn: Any = pair.shapes
-    if callable(pair.shapes):
-        rng = np.random.default_rng(0)
-        try:
-            with contained("shapes"):
-                drawn = [pair.shapes(rng) for _ in range(_DRAWN)]
-        except SubjectError as error:
-            raise pair.error(error.reason) from error
-    elif isinstance(drawn, Sequence) and drawn and all(isinstance(size, int) for size in drawn):
-        drawn = [drawn]
-    try:
-        shapes = list(dict.fromkeys(tuple(operator.index(size) for size in shape) for shape in drawn))
-    except TypeError:
-        shapes = []
-    if not shapes or any(size < 1 for shape in shapes for size in shape) or not all(shapes):
-        found = f"drawn as {drawn!r}" if callable(pair.shapes) else repr(pair.shapes)
-        raise pair.error(f"shapes is {found}, expected shapes of the input with the batch axis, such as [(3, 12), (1, 12)]")
-    return shapes
-
-
 def _elements(prepared: Prepared) -> int:
     """Return how many numbers the pair's checks compare at most; raise if the patterns do not fit all inputs and outputs."""
     total, pair, layer = 0, prepared.pair, prepared.layer
     sizes = sum(int(np.prod(size)) for size in [*prepared.param_shapes.values(), *prepared.buffers.values()])
     evaluated = 0 if prepared.no_evaluation else len(EVALUATED)
-    for shape in [*prepared.shapes, *prepared.derived]:
-        output = prepared.output_shape(_zeros(prepared, shape)) if prepared.references else shape
-        batch = 1 if layer.convention.one_sample else shape[0]
-        _expect_fit(pair, layer.layout.input, (batch, *shape[1:]), "input")
-        if prepared.references and output:
-            _expect_fit(pair, layer.layout.output, (batch if output[0] == shape[0] else output[0], *output[1:]), "output")
-        families = sum(shape in prepared.shapes_for(family) for family in FAMILIES.values())
-        total += (int(np.prod(shape)) + int(np.prod(output)) + sizes) * (families + evaluated)
+    normal = FAMILIES["normal"]
+    for case in prepared.cases_for(normal):
+        drawn = replace(prepared, upstream=()).call(case, normal, "float64", 0)
+        outputs = prepared.output_shapes(drawn) if prepared.references else {OUTPUT: case.shape}
+        one = layer.convention.one_sample
+        for name, value in drawn.inputs.items():
+            _expect_fit(pair, layer.layout.of_input(name), (1, *value.shape[1:]) if one else value.shape, "input")
+        for name, shape in outputs.items():
+            if prepared.references and shape:
+                alone = one and shape[0] == case.shape[0]
+                _expect_fit(pair, layer.layout.of_output(name), (1, *shape[1:]) if alone else shape, "output")
+        families = len(FAMILIES) if case in prepared.cases else 1
+        total += (case.elements + sum(math.prod(shape) for shape in outputs.values()) + sizes) * (families + evaluated)
     return total * len(DTYPES)
-
-
-def _zeros(prepared: Prepared, shape: Shape) -> Call:
-    labels = {"labels": np.zeros(shape[0], dtype=np.int64)} if prepared.labels else {}
-    return Call(np.zeros(shape), {name: np.zeros(size) for name, size in prepared.param_shapes.items()}, None, labels)

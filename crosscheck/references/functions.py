@@ -6,9 +6,10 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from crosscheck.core.operation import Call, RefusedError
+from crosscheck.core.operation import Call, RefusedError, Shape
 
 
 def title(reference: Any) -> str:
@@ -37,6 +38,15 @@ def applied(function: Callable[..., Any], inputs: Sequence[Any], params: Mapping
     return function(*inputs, *params.values())
 
 
+@dataclass(frozen=True)
+class Output:
+    """What is known of one of a reference's outputs."""
+
+    shape: Shape
+    whole: bool = False  # whether it holds whole numbers or booleans
+    gradient: bool = True  # whether it has a gradient
+
+
 REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
 """The errors that frameworks raise for arrays with which they cannot compute."""
 
@@ -49,7 +59,10 @@ def refusing(framework: str, reference: Any, call: Call, errors: tuple[type[Exce
     except RefusedError:
         raise
     except errors as error:
-        given = f"an input of shape {call.x.shape}" + "".join(f", {name} {value.shape}" for name, value in call.params.items())
+        arguments = call.arguments()
+        first, *others = (f"{name} {value.shape}" for name, value in arguments.items() if name != "decisions")
+        first = f"an input of shape {call.x.shape}" if len(call.inputs) == 1 and call.simple else first
+        given = ", ".join([first, *(others if not call.simple else []), *(f"{name} {value.shape}" for name, value in call.params.items())])
         raise RefusedError(f"{framework}'s {title(reference)} refuses {given}: {reason_of(error)}") from error
 
 

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crosscheck.core.operation import InTraining, Oracle, Shape
+from crosscheck.core.arguments import Signature
+from crosscheck.core.operation import Call, InTraining, Oracle, Shape
 from crosscheck.core.training import MakeTraining
 from crosscheck.oracles.network import Architecture
 from crosscheck.oracles.optimizers import SgdSettings
 from crosscheck.oracles.optimizers.runs import OptimizerOracle
-from crosscheck.references.functions import title
+from crosscheck.references.functions import Output, title
 
 _FRAMEWORKS = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
 """For the top-level package of each known framework, its subpackage of :mod:`crosscheck.references`."""
@@ -42,6 +43,12 @@ class Reference:
     modes: bool = False  # whether training and evaluation compute different functions, as in a dropout layer
     # The reference in both modes; None unless the reference has modes, is in training mode, and can also be computed in evaluation mode.
     training: InTraining | None = None
+    signature: Signature | None = None  # what the reference says of its arguments and results; None if only the first input is known
+
+    def describe(self, call: Call) -> list[Output]:
+        """Return what is known of the reference's outputs for a call, in order; a reference that does not say has one output."""
+        describe = getattr(self.oracle, "describe", None)
+        return [Output(())] if describe is None else list(describe(call))
 
     @property
     def evaluating(self) -> Reference:
@@ -74,7 +81,8 @@ def resolved(reference: Any, framework: str = "") -> Reference:
         training = module.in_training(reference)
         oracle = module.oracle(reference) if training is None else training.oracle
         shapes, labels, modes = module.parameter_shapes(reference), module.takes_labels(reference), module.has_modes(reference)
-        return Reference(module.NAME, oracle, shapes, labels, modes=modes, training=training)
+        signature = module.signature(reference) if hasattr(module, "signature") else None
+        return Reference(module.NAME, oracle, shapes, labels, modes=modes, training=training, signature=signature)
     except TypeError as error:
         raise UnknownReferenceError(str(error)) from error
 

@@ -195,6 +195,16 @@ def _causes(pair: Facts, checks: Iterable[Facts]) -> Iterator[tuple[str, str]]:
                 yield quantity_name(pair, found), found["cause_in_words"]
 
 
+def size_rows(pair: Facts) -> Iterator[tuple[str, str]]:
+    """Yield rows about the sizes that were tried beside the declared ones, and the axes whose length the reference does not let change."""
+    if (sizes := pair.get("sizes")) is None:
+        return
+    if sizes["tried"]:
+        yield "other sizes", f"{'; '.join(sizes['tried'])} ({sizes['numbers']:,} numbers, at most {sizes['most_numbers_of_one']:,} each)"
+    if sizes["refused"]:
+        yield "fixed sizes", f"the reference takes no other length of {', '.join(sizes['refused'])}"
+
+
 def witness_rows(pair: Facts) -> Iterator[tuple[str, str]]:
     """Yield rows about tolerances that the reference's own rounding errors widened, and quantities that were checked to half of their digits only."""
     named = [(check, quantity) for check in pair["checks"] for quantity in check["quantities"] if quantity.get("same_precision_reference")]

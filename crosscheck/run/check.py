@@ -194,4 +194,4 @@ def _quantities(pair: Declaration) -> list[str]:
         _ = prepare(pair)
         return []
     ready = prepare(pair)
-    return ["output", *ready.buffers, "grad_input", *(f"{name}.grad" for name in ready.param_shapes)]
+    return ready.quantities

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from crosscheck.checks import Check, CheckResult, Settings
 from crosscheck.checks.facts import blank, check_facts
-from crosscheck.checks.values import judge_call, shown, undecided
+from crosscheck.checks.values import judge_call, undecided
+from crosscheck.core.arguments import times
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.judge import Facts, Verdict
 from crosscheck.core.operation import Call
@@ -99,21 +100,21 @@ def _results(subject: TraceFile, at: int, oracle: Recorded, theirs: list[Case]) 
     """Yield each check of values with its result."""
     recording, layer = subject.recordings[at], RecordedLayer(subject, at)
     pair = Pair(layer, oracle, name=recording.name)
-    prepared = Prepared(pair, layer, [resolved(oracle)], [], {}, oracle.labels, [], oracle.elements)  # type: ignore[arg-type]
+    prepared = Prepared(pair, layer, [resolved(oracle)], [], {}, [], oracle.elements)  # type: ignore[arg-type]
     dtypes = {case.check: case.dtype for case in [*recording.cases, *theirs]}
     for name, dtype in dtypes.items():
         result = CheckResult(name, Verdict.SKIPPED)
         mine = {place: case for place, case in enumerate(recording.cases) if case.check == name}
         for place, case in mine.items():
-            call, shape = given(subject, at, place), shown(tuple(case.shape))
+            call, shape = given(subject, at, place), case.inputs or times(case.shape)
             if call is None:
                 result.add(shape, undecided(recording.name, case.reason))
             else:
                 judge_call(prepared, call, case.dtype, shape, result)
-        asked = [tuple(case.shape) for case in mine.values()]
+        asked = [(case.shape, case.inputs) for case in mine.values()]
         for case in theirs:
-            if case.check == name and tuple(case.shape) not in asked:
-                result.add(shown(tuple(case.shape)), undecided(recording.name, _NOT_ASKED))
+            if case.check == name and (case.shape, case.inputs) not in asked:
+                result.add(case.inputs or times(case.shape), undecided(recording.name, _NOT_ASKED))
         yield Check(name, "as recorded", _never_run, dtype), result.conclude()
 
 

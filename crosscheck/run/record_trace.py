@@ -11,11 +11,12 @@ import numpy as np
 from crosscheck.checks import Settings
 from crosscheck.checks.facts import check_facts
 from crosscheck.checks.values import value_name
+from crosscheck.core.arguments import Case as Inputs
 from crosscheck.core.check_layer import context_of
 from crosscheck.core.guard import SubjectError, TimeLimitError, time_limit
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import CONTRACT
-from crosscheck.core.operation import Call, RefusedError, Shape
+from crosscheck.core.operation import Call, RefusedError
 from crosscheck.core.precision import Array
 from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.pair import Pair
@@ -61,15 +62,17 @@ def _record_pair(trace: TraceFile, selection: Selection, settings: Settings, pro
     reference = prepared.references[0]
     recording.modes, recording.deterministic = reference.modes, prepared.pair.deterministic
     recording.params = {name: list(shape) for name, shape in prepared.param_shapes.items()}
+    recording.order, recording.outputs = list(prepared.order), list(prepared.outputs)
     recording.settings = {name: list(value) for name, value in reference.oracle.settings.items()}
     recording.title = prepared.layer.convention.title if trace.side == "subject" else reference.name
     names = [check.name for check in selection.checks]
-    for name, dtype, shape, call in _calls(prepared, settings, names):
+    for name, dtype, one, call in _calls(prepared, settings, names):
         progress(f"{recording.name}/{name}")
         if isinstance(call, str):
-            recording.cases.append(Case(name, dtype, list(shape), "", call))
+            recording.cases.append(Case(name, dtype, list(one.shape), "", call, inputs=str(one)))
             continue
-        case, at, place = Case(name, dtype, list(shape), digest(call)), len(trace.recordings) - 1, len(recording.cases)
+        case = Case(name, dtype, list(one.shape), digest(call), inputs=str(one))
+        at, place = len(trace.recordings) - 1, len(recording.cases)
         recording.cases.append(case)
         put_call(trace, at, place, call)
         put = functools.partial(trace.put, at, place)
@@ -83,17 +86,17 @@ def _record_pair(trace: TraceFile, selection: Selection, settings: Settings, pro
             recording.contracts.append(check_facts(check, run_check(selection.pair, check, settings), "", 0.0))
 
 
-def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, str, Shape, Call | str]]:
-    """Yield (check, precision, shape, call) for each case of the checks of values. If the reference refuses a call, its reason replaces the call."""
+def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, str, Inputs, Call | str]]:
+    """Yield (check, precision, inputs, call) for each case of the checks of values. If the reference refuses a call, its reason replaces the call."""
     for dtype, family in itertools.product(prepared.pair.dtypes, FAMILIES):
         if (name := value_name(dtype, family)) not in names:
             continue
-        for shape in prepared.shapes_for(FAMILIES[family]):
+        for one in prepared.cases_for(FAMILIES[family]):
             try:
-                yield name, dtype, shape, prepared.call(shape, FAMILIES[family], dtype, settings.seed).astype(dtype)
+                yield name, dtype, one, prepared.call(one, FAMILIES[family], dtype, settings.seed).astype(dtype)
             except RefusedError as error:
-                if shape not in prepared.derived:
-                    yield name, dtype, shape, str(error)
+                if one not in prepared.derived:
+                    yield name, dtype, one, str(error)
 
 
 def _record_reference(case: Case, put: Put, prepared: Prepared, call: Call) -> None:

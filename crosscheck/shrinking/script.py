@@ -6,7 +6,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,7 +20,7 @@ from crosscheck.core.files import shown
 from crosscheck.core.guard import SubjectError, TimeLimitError, contained, time_limit
 from crosscheck.core.inputs import memory_of
 from crosscheck.core.judge import Verdict
-from crosscheck.core.operation import DTYPES, Call, PairError
+from crosscheck.core.operation import DTYPES, INPUT, OUTPUT, Call, PairError
 from crosscheck.core.precision import Array
 from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.load import LoadingError, find
@@ -51,22 +51,25 @@ def reproduction(prepared: Prepared, given: FailingCall, divergence: Divergence,
     seconds = min(SECONDS, settings.timeout or SECONDS)
     small = shrink(prepared, given, divergence, settings.seed, seconds)
     witness = judged(prepared, small.call.copied(), given.dtype)[0].witness.get(given.quantity)
-    return SmallCase(script(prepared.pair, small, given.evaluation, witness), small.call.x.size, small)
+    elements = sum(value.size for value in small.call.arguments().values()) if small.call.order else small.call.x.size
+    return SmallCase(script(prepared.pair, small, given.evaluation, witness), elements, small)
 
 
 def script(pair: Declaration, small: Small, evaluation: bool = False, witness: Array | None = None) -> str:
     """Return a Python program that judges one call and exits with 1 if the fault is there, 0 if it is gone, 2 if it cannot be judged."""
     call = small.call
-    arguments = [f"    quantity={small.quantity!r},", _assigned("    x=", call.x)]
-    for argument, arrays in (("params", call.params), ("buffers", call.buffers)):
+    short = list(call.inputs) == [INPUT] and call.outputs == (OUTPUT,) and not call.order
+    arguments = [f"    quantity={small.quantity!r},", *([_assigned("    x=", call.x)] if short else [])]
+    groups = {} if short else {"inputs": call.inputs, "constants": call.constants, "grad_outputs": call.cotangents}
+    for argument, arrays in {**groups, "params": call.params, "buffers": call.buffers}.items():
         if arrays:
             arguments += [f"    {argument}={{", *(_assigned(f"        {name!r}: ", value) for name, value in arrays.items()), "    },"]
-    if call.grad_output is not None:
+    if call.grad_output is not None and short:
         arguments.append(_assigned("    grad_output=", call.grad_output))
-    arguments += [_assigned(f"    {name}=", value) for name, value in call.constants.items()]
+    arguments += [_assigned(f"    {name}=", value) for name, value in call.constants.items() if short]
     arguments += [] if witness is None else [_assigned("    witness=", witness)]
     arguments += ["    evaluation=True,"] if evaluation else []
-    strided = any(memory_of(array) == "strided" for array in (call.x, *([] if call.grad_output is None else [call.grad_output])))
+    strided = any(memory_of(array) == "strided" for array in (*call.inputs.values(), *call.cotangents.values()))
     imports = ["from crosscheck.core.inputs import arranged"] if strided else []
     imports += [f"from crosscheck import {'load, ' if pair.origin else ''}reproduce"]
     missing = ["# The pair was not declared in a file: insert it here, as crosscheck.Pair(...).", "pair = None"]
@@ -141,17 +144,20 @@ def load(path: str, title: str) -> Declaration:
         _end(NOT_CHECKED, f"not checked: {error}")
 
 
-def reproduce(
+def reproduce(  # noqa: PLR0913 - a script names each array
     pair: Declaration | None,
     *,
     quantity: str,
-    x: Array,
+    x: Array | None = None,
     params: Mapping[str, Array] | None = None,
     grad_output: Array | None = None,
     labels: npt.NDArray[Any] | None = None,
     buffers: Mapping[str, Array] | None = None,
     evaluation: bool = False,
     witness: Array | None = None,
+    inputs: Mapping[str, Array] | None = None,
+    constants: Mapping[str, npt.NDArray[Any]] | None = None,
+    grad_outputs: Mapping[str, Array] | None = None,
 ) -> NoReturn:
     """Judge one quantity of one call, print the result, and exit.
 
@@ -159,8 +165,8 @@ def reproduce(
     ----------
     quantity : str
         ``"output"``, ``"grad_input"`` or ``"NAME.grad"``.
-    x : array
-        The input, in the reference's layout and the precision to check.
+    x : array, optional
+        The only input, in the reference's layout and the precision to check.
     params : mapping of str to array
         By the reference's names and in its layout.
     grad_output : array
@@ -174,17 +180,23 @@ def reproduce(
     witness : array, optional
         The errors of the reference when it computes in the subject's precision, in unit roundoffs, as measured where the fault was found. They
         depend on the machine; without them, they are measured again.
+    inputs, constants, grad_outputs : mapping of str to array, optional
+        Instead of ``x``, ``labels`` and ``grad_output``, if there are several inputs or outputs: inputs with a gradient and without one by name, and
+        upstream gradients by output.
 
     Raises
     ------
     SystemExit
         With 1 if the fault is there, 0 if it is gone, 2 if it could not be checked.
     """
-    constants = {} if labels is None else {"labels": labels}
-    call = Call(x, dict(params or {}), grad_output, constants, dict(buffers or {}))
+    given_inputs = inputs if x is None else {INPUT: x}
+    fixed = {**({} if labels is None else {"labels": labels}), **(constants or {})}
     try:
         with contained("the check"), time_limit(Settings().timeout):
-            status, text = _judged(_ready(pair, call, evaluation), call, quantity, witness)
+            call = Call(given_inputs or {}, params, grad_outputs if grad_output is None else grad_output, fixed, buffers)
+            prepared = _ready(pair, call, evaluation)
+            call = replace(call, order=prepared.order, outputs=prepared.outputs)
+            status, text = _judged(prepared, call, quantity, witness)
     except PairError as error:
         status, text = NOT_CHECKED, f"not checked: {error}"
     except SubjectError as error:
@@ -209,8 +221,12 @@ def _ready(pair: Declaration | None, call: Call, evaluation: bool) -> Prepared:
             raise pair.error(f"has the {what} {expected}, but the script gives {given}; it was made for another version of the pair")
     if prepared.labels != ("labels" in call.constants):
         raise pair.error("takes labels, but the script has none" if prepared.labels else "takes no labels, but the script has some")
-    if call.x.dtype.name not in DTYPES:
-        raise pair.error(f"x is {call.x.dtype}, expected {' or '.join(DTYPES)}")
+    arguments = [*call.inputs, *call.constants]
+    if sorted(arguments) != sorted(prepared.order or arguments) or not arguments:
+        wanted, named = (", ".join(names) or "one input x" for names in (prepared.order, arguments))
+        raise pair.error(f"has the inputs {wanted}, but the script gives {named}; it was made for another version of the pair")
+    if wrong := [f"{name} is {value.dtype}" for name, value in call.inputs.items() if value.dtype.name not in DTYPES]:
+        raise pair.error(f"{wrong[0]}, expected {' or '.join(DTYPES)}")
     if evaluation and prepared.no_evaluation:
         raise pair.error(f"cannot be judged in evaluation mode: {prepared.no_evaluation}")
     return prepared.evaluating if evaluation else prepared
@@ -219,7 +235,7 @@ def _ready(pair: Declaration | None, call: Call, evaluation: bool) -> Prepared:
 def _judged(prepared: Prepared, call: Call, quantity: str, witness: Array | None) -> tuple[int, str]:
     """Return the exit status of a script, and its message."""
     recorded = None if witness is None else {quantity: witness}
-    found = {judgement.place.quantity: judgement for judgement in judged(prepared, call, call.x.dtype.name, recorded)[1]}
+    found = {judgement.place.quantity: judgement for judgement in judged(prepared, call, call.dtype.name, recorded)[1]}
     if quantity not in found:
         raise prepared.pair.error(f"has no quantity {quantity!r}; its quantities are {', '.join(found)}")
     judgement = found[quantity]

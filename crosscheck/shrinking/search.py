@@ -16,12 +16,11 @@ import numpy as np
 from crosscheck.checks.check import FailingCall
 from crosscheck.checks.values import judged
 from crosscheck.core.guard import SubjectError, TimeLimitError, contained, time_limit
-from crosscheck.core.inputs import memory_of
 from crosscheck.core.judge import Judgement, Verdict
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
 from crosscheck.pairs.prepare_layer import Prepared
-from crosscheck.shrinking.smaller import complexity, copied, numbers_of
+from crosscheck.shrinking.smaller import complexity, copied, memory_orders, numbers_of
 
 EVALUATIONS = 1000
 """The most times that the search calls the subject."""
@@ -45,7 +44,7 @@ class Search:
         self._given, self._seed = given, seed
         self._manner = _manner(fault)
         self._wrong: set[str] = set()
-        self._memory = ("C", "C")
+        self._memory: dict[str, str] = {}
         self._stored = _stored_lengths(prepared)
         self._kinks = bool(_untied(given.call.x) and prepared.references[0].oracle.decisions(given.call.x) is not None)
         self._ends, self._slowest = time.monotonic() + seconds, seconds
@@ -55,7 +54,7 @@ class Search:
     def starts(self) -> bool:
         """Return whether repeating the call shows the fault; afterwards all arrays have C order, unless the fault needs another order."""
         original = self._given.call
-        as_found = _memory(original)
+        as_found = memory_orders(original)
         began = time.monotonic()
         judgements = self._judgements(copied(original, as_found))
         # A smaller call that takes ten times as long is taken to be an endless loop.
@@ -63,7 +62,8 @@ class Search:
         self._wrong = {quantity for quantity, judgement in judgements.items() if judgement.verdict is Verdict.MISMATCH}
         if self._given.quantity not in self._wrong:
             return False
-        for self._memory in dict.fromkeys(itertools.product(("C", as_found[0]), ("C", as_found[1]))):
+        for inputs, cotangents in itertools.product(("C", ""), repeat=2):
+            self._memory = {name: (inputs if name in original.inputs else cotangents) or memory for name, memory in as_found.items()}
             if self._shows(original):
                 self.best = copied(original, self._memory)
                 return True
@@ -133,7 +133,7 @@ class Search:
         If the operation has kinks and the fault was found away from them, calls with ties or zeros are excluded. If the fault needs an order in
         memory other than C order, arrays that are too small for another order are excluded.
         """
-        return not (self._kinks and not _untied(call.x)) and _memory(call) == self._memory
+        return not (self._kinks and not _untied(call.x)) and memory_orders(call) == self._memory
 
     def _shows(self, call: Call) -> bool:
         found = self._judgements(copied(call, self._memory))
@@ -169,11 +169,6 @@ def _manner(judgement: Judgement) -> str:
         line = re.search(r"\([^()]*:\d+, [^()]*\)$", judgement.reason)
         return raised[1] + (line[0] if line else "")
     return re.sub(r"[\d(),. ]+(e-?\d+)?", " ", judgement.reason)
-
-
-def _memory(call: Call) -> tuple[str, str]:
-    """Return the memory orders of the input and of the upstream gradient."""
-    return memory_of(call.x), "C" if call.grad_output is None else memory_of(call.grad_output)
 
 
 def _untied(x: Array) -> bool:

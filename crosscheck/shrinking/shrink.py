@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from crosscheck.causes.divergence import Divergence
 from crosscheck.checks.check import FailingCall
-from crosscheck.checks.values import shown
+from crosscheck.core.arguments import times
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
 from crosscheck.pairs.prepare_layer import Prepared
@@ -72,7 +74,7 @@ def _search_all(search: Search) -> None:
     if not search.starts():
         return
     _all_sizes(search)
-    search.try_one(replace(search.best, x=ranked(search.best.x)))
+    search.try_one(replace(search.best, inputs={name: ranked(value) for name, value in search.best.inputs.items()}))
     for plainer in PLAINER:
         # Twice, because the first time there may be so many numbers that neighbours are replaced together.
         for few in (True, False, False):
@@ -87,8 +89,8 @@ def _all_sizes(search: Search) -> None:
         before = search.best
         _sizes(search, linked_axes(search.best, search.fixed))
         _sizes(search, input_axes(search.best))
-        for axis in range(search.best.x.ndim):
-            _sizes(search, [each for each in input_axes(search.best) if each.axes == ((None, axis),)])
+        for axis in [each.axes for each in input_axes(search.best)]:
+            _sizes(search, [each for each in input_axes(search.best) if each.axes == axis])
         if search.best is before:
             break
 
@@ -108,7 +110,7 @@ def _sizes(search: Search, linked: Sequence[Linked]) -> None:
             begin = first % (each.length - size + 1)
             # Some axes cannot get shorter, so half of the draws keep an axis whole.
             cuts |= {} if whole else dict.fromkeys(each.axes, slice(begin, begin + size))
-        return window(start, cuts, search.prepared.output_shape)
+        return window(start, cuts, search.prepared.output_shapes)
 
     search.run(sum(widths), smaller, examples=60)
 
@@ -143,22 +145,24 @@ def _numbers(search: Search, plainer: Callable[[Array], Array], few: bool) -> No
 
 
 def _labels(search: Search) -> None:
-    """Replace labels by the first class."""
+    """Replace labels and ids by zeros."""
     start = search.best
-    if "labels" not in start.constants:
-        return
-    labels = start.constants["labels"]
+    for name, given in start.constants.items():
+        if given.dtype.kind not in "iu" or name == "decisions":
+            continue
 
-    def replaced(bits: Bits) -> Call:
-        return replace(start, constants={**start.constants, "labels": np.where(bits, labels, 0)})
+        def replaced(bits: Bits, name: str = name, given: npt.NDArray[Any] = given) -> Call:
+            return replace(start, constants={**start.constants, name: np.where(np.reshape(bits, given.shape), given, 0)})
 
-    search.run(len(labels), replaced, examples=25)
+        search.run(given.size, replaced, examples=25)
 
 
 def _in_words(before: Call, after: Call) -> tuple[str, ...]:
     """Return in words what became smaller."""
-    arrays = [("input", before.x, after.x), *((name, before.params[name], value) for name, value in after.params.items())]
-    sizes = [f"{name} {shown(old.shape)} to {shown(new.shape)}" for name, old, new in arrays if old.shape != new.shape]
+    given = before.arguments()
+    arrays = [(name, given[name], value) for name, value in after.arguments().items() if name != "labels"]
+    arrays += [(name, before.params[name], value) for name, value in after.params.items()]
+    sizes = [f"{name} {times(old.shape)} to {times(new.shape)}" for name, old, new in arrays if old.shape != new.shape]
     numbers = numbers_of(after)
     plain = int(np.isin(numbers, (0.0, 1.0)).sum())
     return (*sizes, f"{plain} of {numbers.size} numbers are 0 or 1")

@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.inputs import arranged, memory_of
-from crosscheck.core.operation import Arrays, Call, Shape
+from crosscheck.core.operation import Call, Shape
 from crosscheck.core.precision import Array
 
-Axis = tuple[str | None, int]
-"""The name of a parameter, or None for the input, and the number of an axis."""
+Axis = tuple[str, int]
+"""The name of an array, such as ``inputs.input`` or ``params.weight``, and the number of an axis."""
+
+AnyArrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -31,36 +33,59 @@ class Linked:
 def linked_axes(call: Call, fixed: Callable[[int], bool]) -> list[Linked]:
     """Group the axes longer than 1 by length. ``fixed`` says which lengths must not be cut if a parameter has them."""
     lengths: dict[int, list[Axis]] = {}
-    for name, value in [(None, call.x), *call.params.items(), *call.buffers.items()]:
+    for name, value in _named(call).items():
         for axis, length in enumerate(value.shape):
             lengths.setdefault(length, []).append((name, axis))
-    free = {length: axes for length, axes in lengths.items() if length > 1 and not (fixed(length) and any(name is not None for name, _ in axes))}
+    free = {length: axes for length, axes in lengths.items() if length > 1 and not (fixed(length) and any(map(_is_parameter, axes)))}
     return [Linked(tuple(axes), length) for length, axes in free.items()]
 
 
+def _named(call: Call) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays whose axes may be cut, by name. The labels of a loss follow the axes of its input."""
+    groups = {"inputs": call.inputs, "params": call.params, "buffers": call.buffers, "constants": call.constants}
+    return {
+        f"{group}.{name}": value
+        for group, arrays in groups.items()
+        for name, value in arrays.items()
+        if name != "decisions" and not (call.simple and group == "constants")
+    }
+
+
+def _is_parameter(axis: Axis) -> bool:
+    return axis[0].startswith(("params.", "buffers."))
+
+
 def input_axes(call: Call) -> list[Linked]:
-    """Return the input's axes longer than 1, each in its own group."""
-    return [Linked(((None, axis),), length) for axis, length in enumerate(call.x.shape) if length > 1]
+    """Return the inputs' axes longer than 1, each in its own group."""
+    given = {name: value for name, value in _named(call).items() if name.startswith(("inputs.", "constants."))}
+    return [Linked(((name, axis),), length) for name, value in given.items() for axis, length in enumerate(value.shape) if length > 1]
 
 
-def window(call: Call, cuts: Mapping[Axis, slice], output_shape: Callable[[Call], Shape]) -> Call:
-    """Return a call on a part of each array; labels are clipped to the classes that are left, and the upstream gradient is cut to fit the output."""
-    x = call.x[tuple(cuts.get((None, axis), slice(None)) for axis in range(call.x.ndim))]
+def window(call: Call, cuts: Mapping[Axis, slice], output_shapes: Callable[[Call], Mapping[str, Shape]]) -> Call:
+    """Return a call on a part of each array; labels are clipped to the classes that are left, and upstream gradients are cut to fit the outputs."""
 
-    def cut(arrays: Arrays) -> dict[str, Array]:
-        return {name: value[tuple(cuts.get((name, axis), slice(None)) for axis in range(value.ndim))] for name, value in arrays.items()}
+    def cut(group: str, arrays: AnyArrays) -> dict[str, Any]:
+        return {name: value[tuple(cuts.get((f"{group}.{name}", axis), slice(None)) for axis in range(value.ndim))] for name, value in arrays.items()}
 
-    constants = dict(call.constants)
-    if "labels" in constants:
-        labels = constants["labels"][cuts.get((None, 0), slice(None))]
-        first = cuts.get((None, 1), slice(0, None)).start
-        constants["labels"] = np.clip(labels - first, 0, x.shape[1] - 1)
-    smaller = Call(x, cut(call.params), None, constants, cut(call.buffers))
-    if call.grad_output is None:
+    first = next((f"inputs.{name}" for name in call.inputs), next((f"constants.{name}" for name in call.constants), ""))
+    inputs, constants = cut("inputs", call.inputs), cut("constants", call.constants)
+    if call.simple and "labels" in constants and call.x.ndim > 1:
+        kept = [cuts.get((first, axis), slice(None)) for axis in range(call.x.ndim)]
+        labels = constants["labels"][tuple([kept[0], *kept[2:]][: constants["labels"].ndim])]
+        begin = cuts.get((first, 1), slice(0, None)).start
+        ignored = labels < 0
+        constants["labels"] = np.where(ignored, labels, np.clip(labels - begin, 0, next(iter(inputs.values())).shape[1] - 1))
+    elif call.simple and "target" in constants and constants["target"].shape == call.x.shape:
+        constants["target"] = constants["target"][tuple(cuts.get((first, axis), slice(None)) for axis in range(call.x.ndim))]
+    params, buffers = cut("params", call.params), cut("buffers", call.buffers)
+    smaller = replace(call, inputs=inputs, params=params, cotangents={}, constants=constants, buffers=buffers)
+    if not call.cotangents:
         return smaller
     # On an axis that input and output share, such as the batch, the same part of the upstream gradient is kept.
-    beside = [cuts.get((None, axis), slice(None)) for axis in range(x.ndim)]
-    return replace(smaller, grad_output=_cut(call.grad_output, output_shape(smaller), list(zip(beside, call.x.shape, x.shape, strict=True))))
+    beside = [cuts.get((first, axis), slice(None)) for axis in range(call.x.ndim)]
+    along = list(zip(beside, call.x.shape, smaller.x.shape, strict=True))
+    shapes = output_shapes(smaller)
+    return replace(smaller, cotangents={name: _cut(value, shapes[name], along) for name, value in call.cotangents.items()})
 
 
 def _cut(grad_output: Array, shape: Shape, beside: Sequence[tuple[slice, int, int]]) -> Array:
@@ -74,11 +99,19 @@ def _cut(grad_output: Array, shape: Shape, beside: Sequence[tuple[slice, int, in
     return grad_output[tuple(cuts)]
 
 
-def copied(call: Call, memory: Sequence[str]) -> Call:
-    """Return a copy of a call; ``memory`` names the memory orders of the input and of the upstream gradient."""
-    grad_output = None if call.grad_output is None else arranged(call.grad_output, memory[1])
+def memory_orders(call: Call) -> dict[str, str]:
+    """Return the memory orders of the inputs and upstream gradients, by name."""
+    return {name: memory_of(value) for name, value in (*call.inputs.items(), *call.cotangents.items())}
+
+
+def copied(call: Call, memory: Mapping[str, str]) -> Call:
+    """Return a copy of a call; ``memory`` names the memory orders of inputs and upstream gradients, as :func:`memory_orders` does."""
     params, buffers = ({name: np.array(value, order="C") for name, value in arrays.items()} for arrays in (call.params, call.buffers))
-    return Call(arranged(call.x, memory[0]), params, grad_output, {name: value.copy() for name, value in call.constants.items()}, buffers)
+    inputs, cotangents = (
+        {name: arranged(value, memory.get(name, "C")) for name, value in arrays.items()} for arrays in (call.inputs, call.cotangents)
+    )
+    constants = {name: value.copy() for name, value in call.constants.items()}
+    return replace(call, inputs=inputs, params=params, cotangents=cotangents, constants=constants, buffers=buffers)
 
 
 def numbers_of(call: Call) -> Array:
@@ -89,12 +122,12 @@ def numbers_of(call: Call) -> Array:
 def with_numbers(call: Call, numbers: Array) -> Call:
     """Return a call with the same shapes and other numbers, in the order of :func:`numbers_of`."""
     parts = iter([numbers[indices].reshape(array.shape) for indices, array in zip(whole_arrays(call), _arrays(call), strict=True)])
-    x, params = next(parts), {name: next(parts) for name in call.params}
-    return replace(call, x=x, params=params, grad_output=None if call.grad_output is None else next(parts))
+    inputs, params, cotangents = ({name: next(parts) for name in arrays} for arrays in (call.inputs, call.params, call.cotangents))
+    return replace(call, inputs=inputs, params=params, cotangents=cotangents)
 
 
 def _arrays(call: Call) -> list[Array]:
-    return [call.x, *call.params.values(), *([] if call.grad_output is None else [call.grad_output])]
+    return [*call.inputs.values(), *call.params.values(), *call.cotangents.values()]
 
 
 def _quarters(numbers: Array) -> Array:
@@ -125,7 +158,7 @@ def complexity(call: Call) -> tuple[int, int, int]:
     plain[(_quarters(numbers) == numbers) | ((numbers == np.rint(numbers)) & (np.abs(numbers) < 1000))] = 3
     for weight, value in ((2, -1.0), (1, 1.0), (0, 0.0)):
         plain[(numbers == value) & ~(np.signbit(numbers) & (value == 0))] = weight
-    return numbers.size, int(plain.sum()), sum(int(np.sum(value)) for value in call.constants.values())
+    return numbers.size, int(plain.sum()), sum(int(np.sum(np.abs(value))) for value in call.constants.values())
 
 
 def groups_of(chosen: npt.NDArray[np.bool_], most: int = 64) -> list[npt.NDArray[Any]]:

@@ -49,13 +49,13 @@ def differing(step: OracleStep, precision: Precision) -> Iterator[Decision]:
         if imposed is None:
             continue
         oracle, call = step.runs[index].stage.oracle, step.runs[index].call
-        free = replace(call, constants={}, grad_output=None)
+        free = replace(call, constants={}).forward
         own = oracle.decisions(call.x)
         count = int(np.count_nonzero(own != imposed))
         if not count:
             continue
         error = step.totals[index]["input"]
-        reach = sum(oracle.vjp(replace(free, x=error).decided(decisions))["output"] for decisions in (own, imposed))
+        reach = sum(oracle.vjp(free.with_x(error).decided(decisions))["output"] for decisions in (own, imposed))
         margin = np.abs(oracle.vjp(free)["output"] - step.runs[index].result["output"])
         allowed = precision.tolerance(Bound(np.asarray(reach), 1.0))
         yield Decision(name, count, float((margin / allowed).max()))

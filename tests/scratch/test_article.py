@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,7 +35,7 @@ def reading_after(scale: float) -> Bound:
     rng = np.random.default_rng(1)
     call = Call(rng.standard_normal((1, 1, 6, 5)), {"weight": rng.standard_normal((8, 1, 3, 3))}, rng.standard_normal((1, 8, 4, 3)))
     conv = twins.subject.layers["conv"]
-    conv.vjp(replace(call, grad_output=scale * rng.standard_normal((1, 8, 4, 3))))
+    conv.vjp(call.with_grad_output(scale * rng.standard_normal((1, 8, 4, 3))))
     found = conv.reading("weight.grad", call, rng.standard_normal((8, 1, 3, 3)))
     assert found is not None
     return found

@@ -55,7 +55,8 @@ def bench_of(case: str, dtype: str, kernels: Kernels) -> Bench:
         rearranges=case in ("flatten", "maxpool2d-1"),
         retrained=replace(call, params=other.params) if other.params else None,
         reference=twin_of(case)[0],
-        drawn=lambda shape: replace(call_of(Run(case, shape[0], "normal", dtype, 0)), params=call.params),
+        samples=len(call.x),
+        drawn=lambda samples: replace(call_of(Run(case, samples, "normal", dtype, 0)), params=call.params),
     )
 
 

@@ -24,7 +24,7 @@ from tests.support.right_ways.task import INPUTS, LayerTask, Results
 def off_by_little(call: Call) -> Results:
     """Return a linear layer whose bias's gradient is wrong in the eleventh digit."""
     results = linear.matmul(call)
-    return {**results, "bias.grad": results["bias.grad"] * call.x.dtype.type(1 + 1e-11)}
+    return {**results, "bias.grad": results["bias.grad"] * call.dtype.type(1 + 1e-11)}
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_layers_are_shown_to_other_rules(planted: LayerTask) -> None:
 def test_oracle_is_asked_again_where_anything_differs(planted: LayerTask) -> None:
     oracle = Remembering(planted.reference())
     call = Call(np.ones((1, 4)), {"weight": np.ones((3, 4)), "bias": np.zeros(3)}, np.ones((1, 3)))
-    others = [replace(call, x=2 * call.x), replace(call, params={**call.params, "bias": np.ones(3)}), call.astype(np.float32)]
+    others = [call.with_x(2 * call.x), replace(call, params={**call.params, "bias": np.ones(3)}), call.astype(np.float32)]
     results = [oracle.vjp(one)["output"] for one in [call, *others, call]]
     assert [value[0, 0] for value in results] == [4, 8, 5, 4, 4]
     assert [value.dtype.name for value in results[-2:]] == ["float32", "float64"]

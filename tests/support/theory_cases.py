@@ -105,9 +105,9 @@ def of_labels(fault: str = "", spread: bool = False) -> Layer:
         if fault == "label off by one":
             labels = (labels + 1) % call.x.shape[1]
         grad = np.zeros_like(call.x)
-        grad[rows, labels] = -call.grad_output * call.x.dtype.type(1 / count) if spread else -call.grad_output / call.x.dtype.type(count)
+        grad[rows, labels] = -call.grad_output * call.dtype.type(1 / count) if spread else -call.grad_output / call.dtype.type(count)
         if fault == "sum":
-            grad *= call.x.dtype.type(count)
+            grad *= call.dtype.type(count)
         return {"output": np.asarray(-call.x[rows, labels].mean()), "grad_input": grad}
 
     return layer
@@ -118,10 +118,10 @@ def squared_error(fault: str = "", spread: bool = False) -> Layer:
         assert call.grad_output is not None
         distance = call.x - call.constants["labels"]
         count = len(distance) if fault == "mean of the batch alone" else distance.size
-        loss = (distance**2 / call.x.dtype.type(count)).sum() if spread else (distance * distance).mean()
-        factor = call.x.dtype.type(1 if fault == "two left out" else 2)
-        grad = (factor / call.x.dtype.type(count)) * distance * call.grad_output if spread else call.grad_output * factor * distance / count
-        return {"output": np.asarray(loss), "grad_input": np.asarray(grad, call.x.dtype)}
+        loss = (distance**2 / call.dtype.type(count)).sum() if spread else (distance * distance).mean()
+        factor = call.dtype.type(1 if fault == "two left out" else 2)
+        grad = (factor / call.dtype.type(count)) * distance * call.grad_output if spread else call.grad_output * factor * distance / count
+        return {"output": np.asarray(loss), "grad_input": np.asarray(grad, call.dtype)}
 
     return layer
 
@@ -129,7 +129,7 @@ def squared_error(fault: str = "", spread: bool = False) -> Layer:
 def dropout(p: float, fault: str = "", reciprocal: bool = False) -> Layer:
     def layer(call: Call) -> Results:
         assert call.grad_output is not None
-        mask, dtype = call.constants["mask"], call.x.dtype.type
+        mask, dtype = call.constants["mask"], call.dtype.type
         kept = dtype(p if fault == "kept for dropped" else 1 - p)
 
         def scaled(x: Array) -> Array:
@@ -144,10 +144,10 @@ def dropout(p: float, fault: str = "", reciprocal: bool = False) -> Layer:
 def leaky(slope: float, fault: str = "", by_maximum: bool = False) -> Layer:
     def layer(call: Call) -> Results:
         assert call.grad_output is not None
-        a = call.x.dtype.type(slope)
+        a = call.dtype.type(slope)
         output = np.maximum(call.x, a * call.x) if by_maximum else np.where(call.x > 0, call.x, a * call.x)
         below = {"slope left out": 0.0, "slope of one": 1.0}.get(fault, a)
-        return {"output": output, "grad_input": call.grad_output * np.where(call.x > 0, 1, below).astype(call.x.dtype)}
+        return {"output": output, "grad_input": call.grad_output * np.where(call.x > 0, 1, below).astype(call.dtype)}
 
     return layer
 
@@ -162,7 +162,7 @@ def batch_norm(way: str = "compact", fault: str = "", training: bool = True, eps
 
     def layer(call: Call) -> Results:
         axes, wide = _axes(call)
-        dtype = call.x.dtype.type
+        dtype = call.dtype.type
         count = call.x.size // call.x.shape[1]
         weight, bias = (wide(call.params[name]) for name in ("weight", "bias"))
         results: Results = {}
@@ -191,7 +191,7 @@ def batch_norm(way: str = "compact", fault: str = "", training: bool = True, eps
 def _backward(call: Call, weight: Array, centred: Array, std: Array, way: str, fault: str, training: bool) -> Results:
     assert call.grad_output is not None
     g, (axes, _) = call.grad_output, _axes(call)
-    count = call.x.dtype.type(g.size // g.shape[1])
+    count = call.dtype.type(g.size // g.shape[1])
     hat = centred / std
     total = g.sum(axis=axes, keepdims=True)
     projection = (g * centred).sum(axis=axes, keepdims=True) / std if way == "fused" else (g * hat).sum(axis=axes, keepdims=True)
@@ -222,7 +222,7 @@ def changed(layer: Layer, quantity: str, relative: float) -> Layer:
 
     def wrong(call: Call) -> Results:
         results = layer(call)
-        return {**results, quantity: np.asarray(results[quantity] * call.x.dtype.type(1 + relative))}
+        return {**results, quantity: np.asarray(results[quantity] * call.dtype.type(1 + relative))}
 
     return wrong
 

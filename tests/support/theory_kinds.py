@@ -119,7 +119,7 @@ def call_of(kind: str, family: str, dtype: str, seed: int, shape: tuple[int, ...
 
 def judged(kind: str, layer: cases.Layer, call: Call) -> dict[str, Judgement]:
     """Judge every quantity of a layer for a call."""
-    reference, precision = LAYERS[kind].oracle(), Precision(call.x.dtype, ELEMENTS)
+    reference, precision = LAYERS[kind].oracle(), Precision(call.dtype, ELEMENTS)
     wide = call.astype(np.float64)
     expected = reference.vjp(wide)
     bounds = reference.rounding.bounds(reference, wide, expected, precision)

@@ -1,5 +1,6 @@
 """Error theories, one for each kind of operation: they bound its rounding errors and propagate errors of its inputs to its results."""
 
+from crosscheck.oracles.theories.conditional import Where
 from crosscheck.oracles.theories.elementwise import GELU, Elementwise, LeakyReLU, Scaling, sigmoid, tanh
 from crosscheck.oracles.theories.linear import Average, Multilinear
 from crosscheck.oracles.theories.losses import CrossEntropy, LogLikelihood, LogSoftmax, NegativeLogLikelihood, Softmax, SquaredError
@@ -24,6 +25,7 @@ __all__ = [
     "Selection",
     "Softmax",
     "SquaredError",
+    "Where",
     "sigmoid",
     "tanh",
 ]

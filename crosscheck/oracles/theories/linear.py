@@ -54,10 +54,10 @@ class Multilinear:
         products = {name: np.zeros_like(value) if name in self.additive else value for name, value in sizes.params.items()}
         # The batch has no errors, so nothing is computed for the first layer, which is often the largest.
         nothing = {quantity: np.zeros_like(value) for quantity, value in result.items()}
-        through_x = oracle.vjp(replace(sizes, x=error_x, params=products)) if error_x.any() else nothing
+        through_x = oracle.vjp(replace(sizes, params=products).with_x(error_x)) if error_x.any() else nothing
         if error_grad_output is None:
             return {"output": through_x["output"]}
-        through_cotangent = oracle.vjp(replace(sizes, grad_output=error_grad_output))
+        through_cotangent = oracle.vjp(sizes.with_grad_output(error_grad_output))
         added = {f"{name}.grad" for name in self.additive} | {"grad_input"}  # neither depends on the input
         carried = {q: value if q in added else value + through_x[q] for q, value in through_cotangent.items() if q != "output"}
         return {"output": through_x["output"], **carried}
@@ -95,4 +95,4 @@ class Average:
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the exact errors of the results: the output is linear in the input, the input gradient is linear in the upstream gradient."""
-        return oracle.vjp(replace(call, x=error_x, grad_output=error_grad_output))
+        return oracle.vjp(call.with_x(error_x).with_grad_output(error_grad_output))

@@ -171,7 +171,7 @@ class LogLikelihood:
 
     @staticmethod
     def _own(call: Call) -> Array:
-        return np.asarray(call.x[np.arange(len(call.x)), call.constants["labels"]])
+        return np.asarray(call.x[np.arange(len(call.x)), call.target])
 
 
 def _both(precision: Precision, one: Bound, other: Bound) -> Bound:
@@ -180,7 +180,7 @@ def _both(precision: Precision, one: Bound, other: Bound) -> Bound:
 
 
 def _onehot(call: Call) -> npt.NDArray[np.float64]:
-    labels: npt.NDArray[Any] = call.constants["labels"]
+    labels: npt.NDArray[Any] = call.target
     return np.asarray(np.arange(call.x.shape[-1]) == labels[:, None], dtype=np.float64)
 
 
@@ -190,18 +190,18 @@ class NegativeLogLikelihood(FormulaTheory):
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         """Return the loss and its gradient: at each label, minus the upstream gradient divided by the batch size. It does not depend on x."""
-        own = np.arange(len(call.x)), call.constants["labels"]
+        own = np.arange(len(call.x)), call.target
         output = -x.like(x.value[own], x.error[own]).mean()
         return {"output": output} if g is None else {"output": output, "grad_input": -(_onehot(call) * (g * (1 / len(call.x))))}
 
 
 @dataclass(frozen=True)
 class SquaredError(FormulaTheory):
-    """The error theory of the mean of (x - y)² over all elements; the targets y are the constant ``"labels"`` of the call."""
+    """The error theory of the mean of (x - y)² over all elements; the targets y are a constant of the call."""
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         """Return the loss, and its gradient g * 2 (x - y) / n. Code may multiply by 1 / n first or divide by n last; the larger error counts."""
-        distance, count = x - call.constants["labels"].astype(np.float64), call.x.size
+        distance, count = x - call.target.astype(np.float64), call.x.size
         output: Tracked = np.square(distance).mean()
         # If the division by n comes last, the product may be out of range.
         return {"output": output} | ({} if g is None else {"grad_input": max_error(2 * distance * (g * (1 / count)), 2 * distance * g / count)})

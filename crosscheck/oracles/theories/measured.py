@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError
+from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, is_output
 from crosscheck.core.precision import Array, Bound, Precision, student_quantile
 
 RUNS = 32
@@ -84,7 +84,7 @@ class Measured:
         own = noisy.noisy_runs(call, unit, OWN, self.seed + RUNS * len(SCALES), lost * unit, flushed * unit) if unit > SCALES[0] else {}
         again = oracle.vjp(call)
         forward, both = noisy.largest(call)
-        scales = [scale for scale, half in zip(SCALES, halves, strict=True) for _ in half["output"]]
+        scales = [scale for scale, half in zip(SCALES, halves, strict=True) for _ in half[call.outputs[0]]]
         factor = student_quantile(precision.false_alarms / precision.elements, len(scales))
         bounds = {}
         for name, value in result.items():
@@ -94,7 +94,7 @@ class Measured:
                     in_own_size = _rms((own[name] - value) / unit)
                 spread = np.where(in_own_size > _NONLINEAR * spread, in_own_size, spread)
             terms = np.maximum(factor * spread, _LOST * precision.smallest_normal / precision.unit) if spread.any() else spread
-            in_range = (forward if name == "output" else both) < math.sqrt(float(np.finfo(precision.dtype).max))
+            in_range = (forward if is_output(name) else both) < math.sqrt(float(np.finfo(precision.dtype).max))
             bounds[name] = (Bound(terms, 1.0) if in_range else Bound(np.inf, 1.0)) if terms.any() else Bound.exact(value)
             if not _repeated(value, again[name], terms):
                 raise RefusedError(f"the reference gives two results for the same input ({name}): it draws random numbers itself")
@@ -111,10 +111,10 @@ class Measured:
 
         def moved(pick: bool) -> dict[str, Array]:
             by_x = rng.choice(signs, call.x.shape) if pick else np.ones_like(call.x)
-            shifted = replace(call, x=np.asarray(call.x + scale * by_x * error_x))
+            shifted = call.with_x(np.asarray(call.x + scale * by_x * error_x))
             if call.grad_output is not None and error_grad_output is not None:
                 by_g = rng.choice(signs, call.grad_output.shape) if pick else np.ones_like(call.grad_output)
-                shifted = replace(shifted, grad_output=np.asarray(call.grad_output + scale * by_g * error_grad_output))
+                shifted = shifted.with_grad_output(np.asarray(call.grad_output + scale * by_g * error_grad_output))
             after = oracle.vjp(shifted)
             # NaN comes from an infinite error: the propagated error is infinite, too.
             return {name: np.nan_to_num((after[name] - value) / scale, nan=np.inf) for name, value in result.items() if name in after}

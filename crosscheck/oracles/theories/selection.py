@@ -5,7 +5,7 @@ Their output must agree bit for bit. The input gradient must, too, unless window
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,15 +23,15 @@ class Selection:
         """Return bounds of zero, except for an input gradient that is a sum of k numbers: it is rounded k - 1 times."""
         bounds = {quantity: Bound.exact(value) for quantity, value in result.items()}
         if self.overlapping and call.grad_output is not None:
-            terms = oracle.vjp(replace(call, grad_output=np.abs(call.grad_output)))["grad_input"]
-            picked = oracle.vjp(replace(call, grad_output=np.ones_like(call.grad_output)))["grad_input"]
+            terms = oracle.vjp(call.with_grad_output(np.abs(call.grad_output)))["grad_input"]
+            picked = oracle.vjp(call.with_grad_output(np.ones_like(call.grad_output)))["grad_input"]
             bounds["grad_input"] = Bound(terms, np.maximum(picked - 1, 0))
         return bounds
 
     def propagated(self, oracle: Oracle, call: Call, result: Arrays, error_x: Array, error_grad_output: Array | None) -> dict[str, Array]:
         """Return the errors of the elements that are picked; with fixed decisions, the operation is linear."""
         fixed = call if "decisions" in call.constants else call.decided(oracle.decisions(call.x))
-        return oracle.vjp(replace(fixed, x=error_x, grad_output=error_grad_output))
+        return oracle.vjp(fixed.with_x(error_x).with_grad_output(error_grad_output))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -135,7 +135,7 @@ class JaxOracle:
 
     def largest(self, call: Call) -> tuple[float, float]:
         """Return two largest absolute values: in the forward pass, and in both passes. Infinite results of infinite operands do not count."""
-        forward = self._largest(replace(call, grad_output=None))
+        forward = self._largest(call.forward)
         return forward, forward if call.grad_output is None else self._largest(call)
 
     def _largest(self, call: Call) -> float:

@@ -9,7 +9,8 @@ import copy
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias, cast
 from warnings import catch_warnings
@@ -23,16 +24,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from crosscheck.core.arguments import Signature, flat
 from crosscheck.core.operation import Call, InTraining, Oracle, RefusedError, Rounding
 from crosscheck.core.precision import Array
 from crosscheck.oracles.chain import Composite
 from crosscheck.oracles.theories import Measured
-from crosscheck.references.functions import REFUSALS, applied, refusing, title
+from crosscheck.references.functions import REFUSALS, Output, applied, refusing, title
 from crosscheck.references.pytorch.device import computing, device_of
 from crosscheck.references.pytorch.kernels import Kernels, kernels_of, pair
 from crosscheck.references.pytorch.modules import NegativeLogLikelihood, SharedDropout
 from crosscheck.references.pytorch.noise.batched import NotBatchedError, Recurrent, runs_at_once
 from crosscheck.references.pytorch.noise.perturbed import Largest, Noise, Terms
+from crosscheck.references.pytorch.signatures import passed, signature_of
 from crosscheck.references.pytorch.theories import is_own, theory_of
 
 NAME = f"PyTorch {torch.__version__}"
@@ -56,6 +59,14 @@ def tensor(array: npt.NDArray[Any], device: torch.device = CPU) -> torch.Tensor:
 def array(value: torch.Tensor) -> Array:
     """Return an array with a copy of a tensor's values; ``force`` also materialises lazy tensors, such as zeros without memory."""
     return cast("Array", value.detach().cpu().numpy(force=True).copy())
+
+
+def checked(dtype: torch.dtype) -> AbstractContextManager[None]:
+    """Return a context in which attention is computed by its formula in float64.
+
+    PyTorch's fused kernels do not check that key and value have the same length, and write beyond their memory if they have not.
+    """
+    return sdpa_kernel(SDPBackend.MATH) if dtype is torch.float64 else nullcontext()
 
 
 def oracle(reference: Reference, device: str = "cpu") -> Oracle:
@@ -111,7 +122,7 @@ class TorchOracle:
 
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return the output and gradients. A loss gets the call's labels; an operation with kinks gets the call's decisions, if there are any."""
-        usual = not call.buffers and (set(call.params), set(call.constants)) == self._own_names
+        usual = call.simple and not call.buffers and (set(call.params), set(call.constants)) == self._own_names
         with refusing(NAME, self.reference, call):
             return self._by_autograd(call) if self._kernels is None or not usual else self._by_kernels(self._kernels, call)
 
@@ -185,28 +196,55 @@ class TorchOracle:
             own = own.expand(runs, *own.shape).contiguous() if runs else own
             return own.requires_grad_(grad)
 
-        def forward(x: torch.Tensor, params: Tensors, buffers: Tensors) -> tuple[torch.Tensor, Tensors]:
-            output = self._apply(x, params, buffers, call)
-            if not isinstance(output, torch.Tensor):
-                found = type(output).__name__
-                raise RefusedError(f"{title(self.reference)} returned a {found}, expected one tensor; declare a function that returns only this one")
-            return output, buffers
+        whole = {name: tensor(value, self.device) for name, value in call.constants.items() if value.dtype.kind != "f"}
 
-        x = leaf(call.x)
-        with computing(self.device, x.dtype), torch.set_grad_enabled(backward):
+        def forward(inputs: Tensors, params: Tensors, buffers: Tensors) -> tuple[tuple[torch.Tensor, ...], Tensors]:
+            return tuple(self._outputs(self._apply({**inputs, **whole}, params, buffers, call), call)), buffers
+
+        dtype = tensor(np.empty(0, call.dtype)).dtype
+        with computing(self.device, dtype), torch.set_grad_enabled(backward), checked(dtype):
+            inputs = {name: leaf(value) for name, value in call.inputs.items()}
+            real = {name: leaf(value, False) for name, value in call.constants.items() if name not in whole}
             params = {name: leaf(value) for name, value in call.params.items()}
             # Buffers are copied so that each call starts from the same running statistics.
-            own = {name: array(value.to(x.dtype) if value.is_floating_point() else value) for name, value in self._own_buffers.items()}
+            own = {name: array(value.to(dtype) if value.is_floating_point() else value) for name, value in self._own_buffers.items()}
             buffers = {name: leaf(value, False) for name, value in {**own, **call.buffers}.items()}
-            output, buffers = torch.vmap(forward)(x, params, buffers) if runs else forward(x, params, buffers)
+            given = ({**inputs, **real}, params, buffers)
+            outputs, buffers = torch.vmap(forward)(*given) if runs else forward(*given)
             after_forward()
-            result = {"output": array(output), **{name: array(buffers[name]) for name in call.buffers}}
+            named = dict(zip(call.outputs, outputs, strict=True))
+            result = {name: array(value if value.is_floating_point() else value.to(dtype)) for name, value in named.items()}
+            result |= {name: array(buffers[name]) for name in call.buffers}
             if not backward:
                 return result
-            output.backward(leaf(cast("Array", call.grad_output), False))
-        leaves = {"grad_input": x, **{f"{name}.grad": value for name, value in params.items()}}
-        grads = {name: np.zeros(leaf.shape, call.x.dtype) if leaf.grad is None else array(leaf.grad) for name, leaf in leaves.items()}
+            chosen = [(named[name], leaf(value, False)) for name, value in call.cotangents.items() if named[name].requires_grad]
+            if chosen:
+                torch.autograd.backward(*map(list, zip(*chosen, strict=True)))
+        leaves = dict(zip(call.variables(), [*inputs.values(), *params.values()], strict=True))
+        grads = {name: np.zeros(leaf.shape, call.dtype) if leaf.grad is None else array(leaf.grad) for name, leaf in leaves.items()}
         return result | grads
+
+    def _outputs(self, returned: Any, call: Call) -> list[torch.Tensor]:
+        """Return the tensors that a reference returned, all if the call names no outputs; raise :class:`RefusedError` if there are too few."""
+        found = flat(returned)
+        if len(found) >= max(1, len(call.outputs)) and all(isinstance(value, torch.Tensor) for value in found):
+            return found[: len(call.outputs)] if call.outputs else found
+        kind = f"{len(found)} results" if len(found) != 1 else f"a {type(found[0]).__name__}"
+        expected = "one tensor" if len(call.outputs) == 1 else f"{len(call.outputs)} tensors: {', '.join(call.outputs)}"
+        raise RefusedError(f"{title(self.reference)} returned {kind}, expected {expected}; declare a function that returns only these")
+
+    def describe(self, call: Call) -> list[Output]:
+        """Return what is known of the reference's outputs for a call, in order, without their names."""
+        dtype = tensor(np.empty(0, call.dtype)).dtype
+        with refusing(NAME, self.reference, call), computing(self.device, dtype), torch.enable_grad(), checked(dtype):
+            inputs = {name: tensor(value, self.device).requires_grad_() for name, value in call.inputs.items()}
+            constants = {name: tensor(value, self.device) for name, value in call.constants.items()}
+            params = {name: tensor(value, self.device).requires_grad_() for name, value in call.params.items()}
+            buffers = {name: value.clone() for name, value in self._own_buffers.items()}
+            buffers = {name: value.to(torch.float64) if value.is_floating_point() else value for name, value in buffers.items()}
+            buffers |= {name: tensor(value, self.device) for name, value in call.buffers.items()}
+            found = self._outputs(self._apply({**inputs, **constants}, params, buffers, call), replace(call, outputs=()))
+        return [Output(tuple(value.shape), not value.is_floating_point(), value.requires_grad) for value in found]
 
     def _shared(self, value: npt.NDArray[Any]) -> torch.Tensor:
         """Return a tensor that shares an array's memory if possible; it must not be written to."""
@@ -214,21 +252,22 @@ class TorchOracle:
         usable = value.flags.c_contiguous and value.flags.writeable and min(value.strides, default=0) >= 0
         return torch.from_numpy(value if usable else np.array(value, order="C")).to(self.device)
 
-    def _apply(self, x: torch.Tensor, params: Tensors, given: Tensors, call: Call) -> Any:
-        """Return the reference's output; the buffers in ``given`` are changed in place."""
+    def _apply(self, inputs: Tensors, params: Tensors, given: Tensors, call: Call) -> Any:
+        """Return the reference's output for the call's inputs and constants; the buffers in ``given`` are changed in place."""
         if "decisions" in call.constants:
-            decided = tensor(call.constants["decisions"], self.device)
+            x, decided = next(iter(inputs.values())), inputs["decisions"]
             if isinstance(self.reference, nn.ReLU):
                 return x * decided
             if isinstance(self.reference, nn.LeakyReLU):
                 return torch.where(decided > 0, x, self.reference.negative_slope * x)
             return x.flatten(2).gather(2, decided.flatten(2)).view(decided.shape)
-        # The input is cloned because a module with inplace=True must not write to a leaf.
-        inputs = (x.clone(), *(tensor(value, self.device) for name, value in call.constants.items() if name == "mask" or self._accepts_labels))
+        names = call.order or [*call.inputs, *(name for name in call.constants if name == "mask" or self._accepts_labels)]
+        # Inputs are cloned because a module with inplace=True must not write to a leaf.
+        arguments, named = passed(self.reference, {name: inputs[name].clone() for name in names})
         if not isinstance(self.reference, nn.Module):
-            return applied(self.reference, inputs, params)
+            return applied(self.reference, arguments, params)
         replaced = {**given, **params}
-        return functional_call(self.reference, replaced, inputs) if replaced else self.reference(*inputs)
+        return functional_call(self.reference, replaced, arguments, named) if replaced else self.reference(*arguments, **named)
 
     @cached_property
     def _own_buffers(self) -> dict[str, torch.Tensor]:
@@ -301,8 +340,13 @@ def parameter_shapes(reference: Reference) -> dict[str, tuple[int, ...]] | None:
 
 
 def takes_labels(reference: Reference) -> bool:
-    """Return whether a reference is a loss that takes labels."""
+    """Return whether a reference is a loss that takes class labels."""
     return isinstance(reference, nn.CrossEntropyLoss | nn.NLLLoss | nn.MultiMarginLoss | NegativeLogLikelihood)
+
+
+def signature(reference: Reference) -> Signature | None:
+    """Return what a module or function of PyTorch says of its arguments and results; None if that is not known."""
+    return signature_of(reference)
 
 
 def in_training(reference: Reference) -> InTraining | None:

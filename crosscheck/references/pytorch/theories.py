@@ -9,7 +9,8 @@ import numpy as np
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from crosscheck.core.operation import Operation, Rounding
+from crosscheck.core.arguments import DEFAULT_IGNORED
+from crosscheck.core.operation import Call, Operation, Rounding
 from crosscheck.oracles import theories
 from crosscheck.references.pytorch.kernels import pair
 from crosscheck.references.pytorch.modules import NegativeLogLikelihood, SameConv2d, SharedDropout
@@ -44,7 +45,7 @@ def _max_pooling(module: nn.MaxPool2d) -> Rounding:
 def _cross_entropy(module: nn.CrossEntropyLoss) -> Rounding | None:
     if module.reduction not in ("mean", "sum") or module.weight is not None or module.label_smoothing:
         return None
-    return theories.CrossEntropy("mean" if module.reduction == "mean" else "sum")
+    return theories.Where(_counted(module.ignore_index), theories.CrossEntropy("mean" if module.reduction == "mean" else "sum"))
 
 
 def _normalization(module: _BatchNorm) -> Rounding | None:
@@ -55,8 +56,17 @@ def _normalization(module: _BatchNorm) -> Rounding | None:
 
 
 def _log_likelihood(module: nn.NLLLoss) -> Rounding | None:
-    plain = module.reduction == "mean" and module.weight is None and module.ignore_index < 0
-    return theories.NegativeLogLikelihood() if plain else None
+    plain = module.reduction == "mean" and module.weight is None
+    return theories.Where(_counted(module.ignore_index), theories.NegativeLogLikelihood()) if plain else None
+
+
+def _counted(ignored: int) -> Callable[[Call], bool]:
+    """Return a function that says whether a loss gets a matrix of logits and labels none of which is ignored."""
+    return lambda call: call.x.ndim == 2 and call.target.dtype.kind in "iu" and not bool((call.target == ignored).any())
+
+
+def _along_last_axis(dim: int | None) -> Callable[[Call], bool]:
+    return lambda call: dim in (-1, call.x.ndim - 1)
 
 
 _SUMS_OF_PRODUCTS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, SameConv2d, nn.Linear)
@@ -71,10 +81,10 @@ _THEORIES: Mapping[type[nn.Module], Callable[[Any], Rounding | None]] = {
     nn.Sigmoid: lambda module: theories.Elementwise(theories.sigmoid),
     nn.Tanh: lambda module: theories.Elementwise(theories.tanh),
     nn.GELU: lambda module: theories.GELU[module.approximate],
-    nn.Softmax: lambda module: theories.Softmax() if module.dim in (1, -1) else None,
-    nn.LogSoftmax: lambda module: theories.LogSoftmax() if module.dim in (1, -1) else None,
+    nn.Softmax: lambda module: theories.Where(_along_last_axis(module.dim), theories.Softmax()),
+    nn.LogSoftmax: lambda module: theories.Where(_along_last_axis(module.dim), theories.LogSoftmax()),
     nn.CrossEntropyLoss: _cross_entropy,
-    NegativeLogLikelihood: lambda module: theories.LogLikelihood(),
+    NegativeLogLikelihood: lambda module: theories.Where(_counted(DEFAULT_IGNORED), theories.LogLikelihood()),
     nn.NLLLoss: _log_likelihood,
     nn.MSELoss: lambda module: theories.SquaredError() if module.reduction == "mean" else None,
 }

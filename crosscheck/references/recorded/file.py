@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from crosscheck.core import __version__
 from crosscheck.core.files import atomic_write
-from crosscheck.core.operation import Call
+from crosscheck.core.operation import INPUT, OUTPUT, Call
 
 SCHEMA_VERSION = 2
 KEY = "crosscheck"
@@ -41,6 +41,7 @@ class Case:
     dtype: str
     shape: list[int]
     digest: str  # hash of all inputs; if the digests of subject and reference differ, so did their inputs
+    inputs: str = field(default="", kw_only=True)  # in words: the shapes of several inputs, and what is special about their values
     reason: str = ""  # the reason why some or all results are missing
     absent: dict[str, str] = field(default_factory=dict)  # for each quantity that the subject does not provide, the reason
 
@@ -58,6 +59,8 @@ class Recording:
     modes: bool = False
     deterministic: bool = True  # whether the subject is expected to return bit-identical results for the same call
     settings: dict[str, list[int]] = field(default_factory=dict)  # whole-number settings of the operation, such as ``kernel``
+    order: list[str] = field(default_factory=list)  # names of inputs and constants in the order of the arguments; empty for the usual order
+    outputs: list[str] = field(default_factory=lambda: [OUTPUT])  # the outputs as quantities
     cases: list[Case] = field(default_factory=list)
     contracts: list[dict[str, Any]] = field(default_factory=list)  # the results of the subject's contracts, as plain data
     error: str = ""  # the reason why nothing was recorded; empty if the recording succeeded
@@ -101,11 +104,11 @@ def digest(call: Call) -> str:
 
 
 def _given(call: Call) -> Iterator[tuple[str, AnyArray]]:
-    yield "x", call.x
+    # The only input and the only upstream gradient keep their short names.
+    yield from ((("x" if name == INPUT else f"inputs.{name}"), value) for name, value in call.inputs.items())
     yield from ((f"params.{name}", call.params[name]) for name in sorted(call.params))
     yield from ((f"constants.{name}", call.constants[name]) for name in sorted(call.constants))
-    if call.grad_output is not None:
-        yield "grad_output", call.grad_output
+    yield from ((("grad_output" if name == OUTPUT else f"grad_output.{name}"), value) for name, value in call.cotangents.items())
 
 
 def put_call(trace: TraceFile, recording: int, case: int, call: Call) -> None:

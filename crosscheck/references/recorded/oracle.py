@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.core.operation import Arrays, Call, PairError, RefusedError, Rounding
+from crosscheck.core.operation import INPUT, OUTPUT, Arrays, Call, PairError, RefusedError, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.references.recorded.file import TraceFile, TraceFileError, digest
 from crosscheck.references.recorded.read import read
@@ -64,7 +64,7 @@ class Recorded:
             if (call := given(trace, at, place)) is not None:
                 wide = call.astype(np.float64)
                 self._cases.setdefault(digest(wide), []).append(place)
-                self._forward.setdefault(digest(replace(wide, grad_output=None)), place)
+                self._forward.setdefault(digest(wide.forward), place)
 
     @property
     def rounding(self) -> Rounding:
@@ -74,11 +74,11 @@ class Recorded:
     def vjp(self, call: Call) -> dict[str, Array]:
         """Return the recorded results of a call; raise :class:`RefusedError` if the call was not recorded."""
         wanted = digest(call.astype(np.float64))
-        if call.grad_output is None and wanted in self._forward:
+        if not call.cotangents and wanted in self._forward:
             found = self._trace.role(self._at, self._forward[wanted], "expected")
-            if "output" in found:
-                return {"output": found["output"]}
-        elif call.grad_output is not None and wanted in self._cases:
+            if call.outputs[0] in found:
+                return {name: found[name] for name in call.outputs if name in found}
+        elif call.cotangents and wanted in self._cases:
             return self._trace.role(self._at, self._cases[wanted][0], "expected")
         raise RefusedError(
             f"{self._recording.title} was not recorded for this input of shape {call.x.shape}, only for the checks with seed {self._trace.seed}"
@@ -113,8 +113,19 @@ class Recorded:
 def given(trace: TraceFile, recording: int, case: int) -> Call | None:
     """Return the call of a case; None if no inputs were recorded."""
     arrays = trace.role(recording, case, "given")
-    if "x" not in arrays:
+    if not arrays:
         return None
-    params = {name: arrays[f"params.{name}"] for name in trace.recordings[recording].params if f"params.{name}" in arrays}
-    constants = {name.removeprefix("constants."): value for name, value in arrays.items() if name.startswith("constants.")}
-    return Call(arrays["x"], params, arrays.get("grad_output"), constants)
+    of = trace.recordings[recording]
+    params = {name: arrays[f"params.{name}"] for name in of.params if f"params.{name}" in arrays}
+    inputs = {INPUT: arrays["x"]} if "x" in arrays else {}
+    inputs |= _named(arrays, "inputs.")
+    cotangents = {OUTPUT: arrays["grad_output"]} if "grad_output" in arrays else {}
+    cotangents |= _named(arrays, "grad_output.")
+    order, outputs = tuple(of.order), tuple(of.outputs)
+    inputs = {name: inputs[name] for name in sorted(inputs, key=lambda name: order.index(name) if name in order else -1)}
+    cotangents = {name: cotangents[name] for name in outputs if name in cotangents}
+    return Call(inputs, params, cotangents, _named(arrays, "constants."), {}, order, outputs)
+
+
+def _named(arrays: Mapping[str, npt.NDArray[Any]], begin: str) -> dict[str, npt.NDArray[Any]]:
+    return {name.removeprefix(begin): value for name, value in arrays.items() if name.startswith(begin)}

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.operation import Call
-from crosscheck.references.slopes.probe import INPUT, Line, Point, moved, variable
+from crosscheck.core.precision import Array
+from crosscheck.references.slopes.probe import Line, Point, moved, variable
 
 _STEP = 2.0**-100
 """The imaginary step, relative to the smallest number on the line. Its square is far below the unit roundoff; its products do not underflow."""
@@ -31,13 +33,13 @@ class ComplexStep:
         """The reason why the complex step cannot be used; empty if the output for the real input, cast to complex, stays the same."""
         point, precision, real = self.point, self.point.precision, self.point.output
         try:
-            output = point.layer.vjp(moved(self._call, INPUT, self._call.x))["output"].ravel()
+            output = point.joined(point.layer.vjp(self._call.forward))
         except SubjectError as error:
             return f"on complex numbers {error.reason}"
         if output.dtype.kind != "c":
             return f"its output is {output.dtype} for complex input"
         count = float(precision.grow(float(point.size)))
-        blur = precision.confidence * point.noise["output"].ravel() + precision.sides * precision.unit * count * np.abs(real)
+        blur = precision.confidence * point.joined(point.noise) + precision.sides * precision.unit * count * np.abs(real)
         same = output.shape == real.shape and np.all(np.abs(output.real - real) <= blur)
         return "" if same else "its output for complex input differs from that for real input"
 
@@ -60,4 +62,9 @@ class ComplexStep:
     def _call(self) -> Call:
         """The point's call, with input and parameters cast to complex."""
         call = self.point.call
-        return replace(call, x=call.x.astype(np.complex128), params={name: value.astype(np.complex128) for name, value in call.params.items()})
+        inputs, params = ({name: _complex(value) for name, value in arrays.items()} for arrays in (call.inputs, call.params))
+        return replace(call, inputs=inputs, params=params)
+
+
+def _complex(value: Array) -> Any:
+    return value.astype(np.complex128)

@@ -145,7 +145,8 @@ class Quotients:
 
         results = []
         for _ in range(_NEIGHBOURS):
-            beside = replace(call, x=near(call.x), params={name: near(value) for name, value in call.params.items()})
+            inputs, params = ({name: near(value) for name, value in arrays.items()} for arrays in (call.inputs, call.params))
+            beside = replace(call, inputs=inputs, params=params)
             try:
                 results.append(point_of(self.point.layer, beside, self.point.precision))
             except SubjectError:
@@ -239,7 +240,7 @@ class QuotientOracle:
         If the subject fails, the slopes are NaN and a call without ``grad_output`` is refused. A call with other shapes is refused, too.
         """
         point = self.quotients.point
-        if call.grad_output is None:
+        if not call.cotangents:
             try:
                 return dict(point.layer.vjp(call))
             except SubjectError as error:

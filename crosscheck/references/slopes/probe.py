@@ -24,8 +24,6 @@ from crosscheck.core.precision import Array, Precision
 from crosscheck.core.subject import SubjectLayer
 from crosscheck.references.slopes.differences import Slope, Values, blurred_where_still, steps, weighted_slope
 
-INPUT = "grad_input"
-
 _SAMPLES = 8
 _NUDGE = 2.0**-46
 """A relative change of the inputs after which everything is rounded differently: 128 unit roundoffs. Its square is far below one unit roundoff."""
@@ -36,15 +34,12 @@ _EXACT = 2.0**-32
 
 def variable(call: Call, quantity: str) -> Array:
     """Return the input or the parameter whose gradient has the name ``quantity``."""
-    return call.x if quantity == INPUT else call.params[quantity.removesuffix(".grad")]
+    return call.variables()[quantity]
 
 
 def moved(call: Call, quantity: str, value: npt.NDArray[Any]) -> Call:
-    """Return a call without ``grad_output`` in which one array is replaced; the new array gets the memory layout of the old array."""
-    value = _arranged_as(variable(call, quantity), value)
-    if quantity == INPUT:
-        return replace(call, x=value, grad_output=None)
-    return replace(call, params={**call.params, quantity.removesuffix(".grad"): value}, grad_output=None)
+    """Return a call without cotangents in which one array is replaced; the new array gets the memory layout of the old array."""
+    return call.with_variable(quantity, _arranged_as(variable(call, quantity), value)).forward
 
 
 def _arranged_as(array: Array, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -114,27 +109,30 @@ class Point:
 
     @property
     def output(self) -> Array:
-        """The subject's output, flattened."""
-        return np.asarray(self.found["output"]).ravel()
+        """The subject's outputs that have a cotangent, flattened into one row."""
+        return self.joined(self.found)
+
+    def joined(self, results: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Return the values of all outputs that have a cotangent as one row."""
+        return np.concatenate([np.asarray(results[name]).ravel() for name in self.call.cotangents])
 
     @property
     def cotangent(self) -> Array:
-        """The cotangent, flattened."""
-        assert self.call.grad_output is not None
-        return np.asarray(self.call.grad_output).ravel()
+        """The cotangents, flattened into one row."""
+        return self.joined(self.call.cotangents)
 
     @property
     def size(self) -> int:
-        """The total number of elements in the input, the parameters and the output."""
-        return sum(array.size for array in (self.call.x, *self.call.params.values(), self.output))
+        """The total number of elements in the inputs, the parameters and the outputs."""
+        return sum(array.size for array in (*self.call.variables().values(), self.output))
 
     def forward(self, call: Call) -> npt.NDArray[Any] | None:
         """Return the flattened output for another call; None if the subject fails, or if the output has another size or is not finite."""
         try:
-            output = self.layer.vjp(replace(call, grad_output=None))["output"]
+            output = self.joined(self.layer.vjp(call.forward))
         except SubjectError:
             return None
-        return output.ravel() if output.size == self.output.size and np.isfinite(output).all() else None
+        return output if output.size == self.output.size and np.isfinite(output).all() else None
 
     @cached_property
     def noise(self) -> dict[str, Array]:
@@ -142,7 +140,8 @@ class Point:
         rng = np.random.default_rng(0)
         largest: dict[str, Array] = {name: np.zeros(value.shape) for name, value in self.found.items()}
         for _ in range(_SAMPLES):
-            factors = rng.integers(1, 16, 2 + len(self.call.params)) * rng.choice([-1, 1], 2 + len(self.call.params)) * _NUDGE / 8
+            count = len(self.call.inputs) + len(self.call.cotangents) + len(self.call.params)
+            factors = rng.integers(1, 16, count) * rng.choice([-1, 1], count) * _NUDGE / 8
             try:
                 above, below = self.layer.vjp(_scaled(self.call, factors)), self.layer.vjp(_scaled(self.call, -factors))
             except SubjectError:
@@ -194,7 +193,7 @@ class Point:
         # If all values are multiples of the last digit of 1, they may be differences of numbers of size 1, as in exp(x) - 1 for small x.
         whole = np.all(np.mod([above, below, base], self.precision.unit) == 0, axis=0)
         size = np.where(whole, np.maximum(largest, 1.0), largest)
-        blur = self.precision.confidence * np.maximum(self.noise["output"].ravel(), self.precision.unit * size)
+        blur = self.precision.confidence * np.maximum(self.joined(self.noise), self.precision.unit * size)
         actual = (step, step) if line.index is None else (line.sizes(right - x)[0], line.sizes(x - left)[0])
         return *actual, above - base, below - base, blur
 
@@ -215,8 +214,8 @@ class Point:
 
 def point_of(layer: SubjectLayer, call: Call, precision: Precision) -> Point:
     """Run a subject forward and backward on a call; a :class:`SubjectError` has the results up to the failure."""
-    given = replace(moved(call, INPUT, call.x), grad_output=None if call.grad_output is None else np.array(call.grad_output))
-    found = layer.vjp(given)
+    inputs = {name: _arranged_as(value, value) for name, value in call.inputs.items()}
+    found = layer.vjp(replace(call, inputs=inputs, cotangents={name: np.array(value) for name, value in call.cotangents.items()}))
     reading: dict[str, Array] = {}
     for name, value in found.items():
         bound = layer.reading(name, call, value)
@@ -225,11 +224,12 @@ def point_of(layer: SubjectLayer, call: Call, precision: Precision) -> Point:
 
 
 def _scaled(call: Call, off: npt.NDArray[np.float64]) -> Call:
-    """Return a call with the input, ``grad_output`` and each parameter multiplied by 1 plus one element of ``off``."""
-    factors = 1 + off
-    assert call.grad_output is not None
-    params = {name: value * factor for (name, value), factor in zip(call.params.items(), factors[2:], strict=True)}
-    return replace(call, x=_arranged_as(call.x, call.x * factors[0]), params=params, grad_output=np.asarray(call.grad_output * factors[1]))
+    """Return a call with each input, cotangent and parameter multiplied by 1 plus one element of ``off``."""
+    factors = iter(1 + off)
+    inputs = {name: _arranged_as(value, value * next(factors)) for name, value in call.inputs.items()}
+    cotangents = {name: np.asarray(value * next(factors)) for name, value in call.cotangents.items()}
+    params = {name: value * next(factors) for name, value in call.params.items()}
+    return replace(call, inputs=inputs, cotangents=cotangents, params=params)
 
 
 def evenly(x: Array) -> float:

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from crosscheck.checks import Check, Settings, checks_of
+from crosscheck.core.arguments import Case
 from crosscheck.core.inputs import FAMILIES, Family
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Call, Shape
@@ -21,6 +22,7 @@ from crosscheck.pairs.optimizer_pair import OptimizerPair
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
 from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.sizes import Derived
 from crosscheck.run.check import run_check
 from study.detection.inputs import all_ones
 
@@ -47,9 +49,9 @@ class Rerun:
 class SummedCalls(Prepared):
     """A prepared pair whose upstream gradients are all ones."""
 
-    def call(self, shape: Shape, family: Family, *given: Any, **named: Any) -> Call:
+    def call(self, case: Case | Shape, family: Family, *given: Any, **named: Any) -> Call:
         """Return the pair's call with an upstream gradient of all ones."""
-        return super().call(shape, all_ones(family), *given, **named)
+        return super().call(case, all_ones(family), *given, **named)
 
 
 def _summed(prepared: Prepared) -> Prepared:
@@ -76,12 +78,12 @@ MANY = "contract-many_samples_work"
 
 RERUNS: Mapping[str, Rerun] = {
     "all ones for the random cotangent": Rerun(lambda pair: isinstance(pair, Pair), _changing(_summed)),
-    "without derived batch sizes": Rerun(
-        lambda pair: isinstance(pair, Pair) and bool(prepare(pair).derived), _changing(lambda prepared: replace(prepared, derived=()), MANY)
+    "without derived sizes": Rerun(
+        lambda pair: isinstance(pair, Pair) and bool(prepare(pair).derived), _changing(lambda prepared: replace(prepared, sizes=Derived()), MANY)
     ),
     "one shape only": Rerun(
-        lambda pair: isinstance(pair, Pair) and len(prepare(pair).shapes) > 1,
-        _changing(lambda prepared: replace(prepared, shapes=prepared.shapes[:1])),
+        lambda pair: isinstance(pair, Pair) and len(prepare(pair).cases) > 1,
+        _changing(lambda prepared: replace(prepared, cases=prepared.cases[:1])),
     ),
     "one step only": Rerun(lambda pair: isinstance(pair, OptimizerPair | ModelPair) and pair.steps > 1, _one_step),
 }

@@ -81,7 +81,7 @@ def in_modes(prepared: Prepared, family: str) -> Iterator[Prepared]:
 def calls(prepared: Prepared, family: str, dtype: str, summed: bool, seed: int) -> Iterator[Call]:
     """Yield the calls of a value check."""
     kind = all_ones(FAMILIES[family]) if summed else FAMILIES[family]
-    for shape in prepared.shapes_for(kind):
+    for shape in prepared.cases_for(kind):
         try:
             yield prepared.call(shape, kind, dtype, seed)
         except RefusedError:

@@ -139,7 +139,7 @@ class _Subject(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         call: Call = ctx.call
-        found = _seeded(ctx.layer, replace(call, grad_output=grad_output.numpy().copy()))
+        found = _seeded(ctx.layer, call.with_grad_output(grad_output.numpy().copy()))
         names = ("grad_input", *(f"{name}.grad" for name in call.params))
         return None, None, *(torch.from_numpy(np.array(found[name], order="C")) if name in found else None for name in names)
 
@@ -153,7 +153,7 @@ def _seeded(layer: AdaptedLayer, call: Call) -> Mapping[str, Array]:
 
 def _with(call: Call, x: torch.Tensor, params: tuple[torch.Tensor, ...]) -> Call:
     given = {name: np.array(value.detach().numpy()) for name, value in zip(call.params, params, strict=True)}
-    return replace(call, x=arranged(x.detach().numpy(), memory_of(call.x)), params=given, grad_output=None)
+    return replace(call, params=given).with_x(arranged(x.detach().numpy(), memory_of(call.x))).forward
 
 
 def right_gradients(layer: AdaptedLayer, call: Call, summed: bool, fast: bool = False) -> bool:

@@ -9,7 +9,7 @@ exponential at 1000 is infinite, at 10 it is not. The strongest attempt that cou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,7 +83,7 @@ def attempts(operation: Operation, exact: Reference, family: str, seed: int) -> 
                 shape = exact.vjp(call.astype(np.float64))["output"].shape
                 numbers = rng.standard_normal(shape)
                 grad_output = _single(_scaled(rng, numbers, family, sizes) if family in _BOTH else numbers)
-                call = replace(call, grad_output=grad_output)
+                call = call.with_grad_output(grad_output)
                 finite = all(np.isfinite(value).all() for value in exact.vjp(call.astype(np.float64)).values())
             except RefusedError:
                 continue

@@ -63,7 +63,7 @@ def off_by(size: float, quantity: str) -> Change:
 
     def change(right: dict[str, Array], call: Call, oracle: object) -> dict[str, Array | None]:
         parts = np.random.default_rng(1).standard_normal(right[quantity].shape)
-        return {quantity: np.asarray(right[quantity] * (1 + size * parts) + size * parts, call.x.dtype)}
+        return {quantity: np.asarray(right[quantity] * (1 + size * parts) + size * parts, call.dtype)}
 
     return change
 

@@ -77,17 +77,17 @@ def test_subject_of_one_batch_size() -> None:
 @pytest.mark.parametrize(
     ("reference", "shapes", "derived"),
     [
-        (nn.Linear(5, 3), [(4, 5)], [(1, 5), (3, 5)]),
+        (nn.Linear(5, 3), [(4, 5)], [(1, 5), (3, 5), (2, 5)]),
         (nn.Linear(5, 3), [(2, 5), (4, 5), (1, 5)], [(3, 5)]),
-        (nn.Linear(5, 3), [(2, 5)], []),
+        (nn.Linear(5, 3), [(2, 5)], [(1, 5), (3, 5)]),
     ],
     ids=["both", "one-declared", "too-few-samples"],
 )
 def test_shapes_that_are_derived(reference: nn.Module, shapes: Any, derived: list[tuple[int, ...]]) -> None:
     """They are those of normal inputs alone."""
     prepared = prepare(Pair(Linear(), reference, shapes))
-    assert prepared.shapes_for(FAMILIES["normal"]) == [*shapes, *derived]
-    assert prepared.shapes_for(FAMILIES["ties"]) == shapes
+    assert [case.shape for case in prepared.cases_for(FAMILIES["normal"])] == [*shapes, *derived]
+    assert [case.shape for case in prepared.cases_for(FAMILIES["ties"])] == shapes
 
 
 def test_shape_that_the_reference_refuses() -> None:
@@ -103,4 +103,5 @@ def test_shape_that_the_reference_refuses() -> None:
 
         backward = forward
 
-    assert prepare(Pair(Norm(), nn.BatchNorm1d(5), [(4, 5)], {"weight": "weight", "bias": "bias"})).derived == [(3, 5)]
+    prepared = prepare(Pair(Norm(), nn.BatchNorm1d(5), [(4, 5)], {"weight": "weight", "bias": "bias"}))
+    assert [case.shape for case in prepared.derived] == [(3, 5), (2, 5)]

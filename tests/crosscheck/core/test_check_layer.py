@@ -34,7 +34,7 @@ def test_right_implementation(run: Run) -> None:
 def test_call_that_the_reference_refuses(case: str) -> None:
     """An input of another shape is nothing that anybody can judge; the reason names both."""
     call = call_of(Run(case, BATCH, "normal", "float32", 0))
-    wrong = replace(call, x=np.ones((BATCH, 99), np.float32), constants={name: np.zeros(7, np.int64) for name in call.constants})
+    wrong = replace(call, constants={name: np.zeros(7, np.int64) for name in call.constants}).with_x(np.ones((BATCH, 99), np.float32))
     checked = check_layer(Changed(twin_of(case)[0], unchanged), twin_of(case)[0], wrong, Precision(np.dtype(np.float32), 1), case)
     assert {j.verdict for j in checked.judgements} == {Verdict.UNDECIDED}
     assert all("refuses an input of shape (3, 99)" in j.reason for j in checked.judgements)

@@ -245,7 +245,7 @@ class Spoiled(Traced):
     """A layer that returns its input, one element of it spoiled."""
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        return {"output": off(1.5)(call.x).astype(call.x.dtype)}
+        return {"output": off(1.5)(call.x).astype(call.dtype)}
 
 
 @pytest.mark.parametrize(("witness", "verdict"), [({"output": errors(0.8)}, Verdict.MATCH), ({}, Verdict.MISMATCH), (None, Verdict.MISMATCH)])

@@ -182,7 +182,7 @@ SPECIAL = {
 def test_literals_are_exact(kind: str) -> None:
     """The script's own text gives the very same bits, in the same dtype and place in memory."""
     pair, found = of_relu("relu")
-    call = replace(found.small.call, x=SPECIAL[kind], grad_output=None)
+    call = found.small.call.with_x(SPECIAL[kind]).forward
     text = script(pair, replace(found.small, call=call))
     given: dict[str, Any] = {}
     names = {"load": lambda *arguments: None, "reproduce": lambda pair, **arguments: given.update(arguments)}

@@ -167,7 +167,7 @@ def loss_gradient(made: Callable[[Array, Array], Array]) -> Change:
     """Return a change of the loss's gradient: a function of logits and one-hot labels, averaged over the batch."""
 
     def change(right: Result, call: Call, oracle: Oracle) -> Result:
-        return {"grad_input": made(call.x, one_hot(call).astype(call.x.dtype)) / len(call.x) * cotangent(call)}
+        return {"grad_input": made(call.x, one_hot(call).astype(call.dtype)) / len(call.x) * cotangent(call)}
 
     return change
 
@@ -190,12 +190,12 @@ def _last_label_only(given: npt.NDArray[Any], classes: int) -> npt.NDArray[Any]:
 
 
 def in_float32(call: Call) -> Call:
-    return replace(call, x=call.x.astype(np.float32).astype(np.float64))
+    return call.with_x(call.x.astype(np.float32).astype(np.float64))
 
 
 def _computed_in_float32(right: Result, call: Call, oracle: Oracle) -> Result:
     # The bias is added in float64, so that the result itself is not one of float32's numbers.
-    without = replace(call, grad_output=None, params={**call.params, "bias": 0 * call.params["bias"]})
+    without = replace(call, params={**call.params, "bias": 0 * call.params["bias"]}).forward
     return {"output": oracle.vjp(without.astype(np.float32))["output"].astype(np.float64) + call.params["bias"][:, None, None]}
 
 
@@ -228,7 +228,7 @@ def regrouped(array: Array) -> Array:
 def _last_position(call: Call) -> Call:
     only = np.zeros_like(cotangent(call))
     only[:, :, -1, -1] = cotangent(call)[:, :, -1, -1]
-    return replace(call, grad_output=only)
+    return call.with_grad_output(only)
 
 
 def _stepped(step: Callable[[Array], Array]) -> Change:
@@ -271,7 +271,7 @@ def _off_by_a_part(right: Result, call: Call, oracle: Oracle) -> Result:
 
 
 def scaled(quantity: str, factor: float) -> Change:
-    return lambda right, call, oracle: {quantity: (right[quantity] * factor).astype(call.x.dtype)}
+    return lambda right, call, oracle: {quantity: (right[quantity] * factor).astype(call.dtype)}
 
 
 def replaced(quantity: str, make: Callable[[Array], Array | None]) -> Change:
@@ -311,14 +311,14 @@ def _one_element(array: Array, factor: float) -> Array:
 
 def _zeros_first(right: Result, call: Call, oracle: Oracle) -> Result:
     # Turned by 180 degrees, the end of an image is its beginning.
-    turned = replace(with_weight(_flip)(call), x=_flip(call.x), grad_output=None)
+    turned = with_weight(_flip)(call).with_x(_flip(call.x)).forward
     return {"output": _flip(oracle.vjp(turned)["output"])}
 
 
 RESULTS: dict[str, WrongResult] = {
     "conv-weight-grad-sign-float32": gradient("conv2d-tutorial", scaled("weight.grad", -1), "constant factor", "digits", "float32"),
     "conv-last-row-of-cotangent": gradient(
-        "conv2d-tutorial", recomputed("weight.grad", lambda c: replace(c, grad_output=_last_row_lost(cotangent(c)))), "border lost"
+        "conv2d-tutorial", recomputed("weight.grad", lambda c: c.with_grad_output(_last_row_lost(cotangent(c)))), "border lost"
     ),
     "conv-one-row-off": output("conv2d-p1", replaced("output", _down), "shifted"),
     "conv-grad-input-lost": backward("conv2d-tutorial", replaced("grad_input", lambda a: None)),
@@ -359,7 +359,7 @@ RESULTS: dict[str, WrongResult] = {
     "conv-last-position": gradient("conv2d-channels", recomputed("weight.grad", _last_position), "overwritten"),
     "pool-windows-put-down": backward("maxpool2d-3s1", pool_window_put_down, "overwritten"),
     "channels-in-reverse": output("conv2d-channels", replaced("output", lambda a: a[:, ::-1]), "channels permuted"),
-    "channels-bgr": output("conv2d-channels", recomputed("output", lambda c: replace(c, x=c.x[:, ::-1])), "channels permuted"),
+    "channels-bgr": output("conv2d-channels", recomputed("output", lambda c: c.with_x(c.x[:, ::-1])), "channels permuted"),
     "channels-repeated": output("conv2d-channels", replaced("output", lambda a: a[:, [0, 1, 2, 2]])),
     "samples-in-reverse": backward("linear", replaced("grad_input", lambda a: a[::-1]), "channels permuted"),
     "flatten-within-linear": output("linear", recomputed("output", with_weight(regrouped)), "flatten order"),

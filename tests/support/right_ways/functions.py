@@ -19,7 +19,7 @@ def relu(call: Call) -> Results:
 
 
 def relu_by_mask(call: Call) -> Results:
-    mask = (call.x > 0).astype(call.x.dtype)
+    mask = (call.x > 0).astype(call.dtype)
     return {"output": call.x * mask, "grad_input": cotangent(call) * mask}
 
 

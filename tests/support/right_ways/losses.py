@@ -51,7 +51,7 @@ def softmax(probabilities: Callable[[Array], Array], call: Call, by_matrix: bool
 
 def cross_entropy(loss: Callable[[Array, Array], Array], probabilities: Callable[[Array], Array], call: Call, subtract: bool = True) -> Results:
     """Return the mean loss and its gradient, from probabilities less the labels' ones, divided by the batch at the end or at once."""
-    labels, count, p, g = call.constants["labels"], call.x.dtype.type(len(call.x)), probabilities(call.x), cotangent(call)
+    labels, count, p, g = call.constants["labels"], call.dtype.type(len(call.x)), probabilities(call.x), cotangent(call)
     if subtract:
         grad = p.copy()
         grad[np.arange(len(grad)), labels] -= 1

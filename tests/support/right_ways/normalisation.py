@@ -16,7 +16,7 @@ from tests.support.right_ways.task import Results, Way, cotangent
 
 def in_order(total: Sum, call: Call, eps: float = cases.EPS, momentum: float = cases.MOMENTUM) -> Results:
     """Return the normalisation of rows, one a channel, whose sums are all taken in one order."""
-    dtype = call.x.dtype.type
+    dtype = call.dtype.type
     x, g = (np.moveaxis(a, 1, 0).reshape(a.shape[1], -1) for a in (call.x, cotangent(call)))
     weight, bias, count = call.params["weight"], call.params["bias"], dtype(x.shape[1])
 

@@ -71,7 +71,7 @@ def max_tap_by_tap(pool: Pool, call: Call) -> Results:
 def average(pool: Pool, total: Sum, call: Call, reciprocal: bool = False) -> Results:
     """Return means of windows in an order, divided by the number of pixels or multiplied by its reciprocal."""
     g = cotangent(call)
-    count = call.x.dtype.type(pool.kernel**2)
+    count = call.dtype.type(pool.kernel**2)
     sums, shares = total(pool.windows(call.x)), g * (1 / count) if reciprocal else g / count
     grad = np.zeros_like(call.x)
     for u, v in np.ndindex(pool.kernel, pool.kernel):
@@ -82,7 +82,7 @@ def average(pool: Pool, total: Sum, call: Call, reciprocal: bool = False) -> Res
 def average_of_shares(pool: Pool, call: Call) -> Results:
     """Return sums of pixels that were divided before, and cotangents added up before they are."""
     g = cotangent(call)
-    count = call.x.dtype.type(pool.kernel**2)
+    count = call.dtype.type(pool.kernel**2)
     output, grad = np.zeros_like(g), np.zeros_like(call.x)
     for u, v in np.ndindex(pool.kernel, pool.kernel):
         output += pool.tap(call.x, u, v, *g.shape[2:]) / count

@@ -28,8 +28,7 @@ class NotBatchedError(RuntimeError):
 
 def runs_at_once(call: Call, least: int) -> int:
     """Return the number of runs in a batch: a prime >= ``least`` that divides no length of the inputs; 0 if runs must be done one by one."""
-    arrays = [call.x, *call.params.values(), *call.buffers.values(), *call.constants.values()]
-    arrays += [] if call.grad_output is None else [call.grad_output]
+    arrays = [value for group in (call.inputs, call.params, call.buffers, call.constants, call.cotangents) for value in group.values()]
     lengths = {length for value in arrays for length in value.shape}
     prime = next((prime for prime in _PRIMES if prime >= least and all(length % prime for length in lengths if length)), 0)
     return prime if prime * max(value.size for value in arrays) <= LARGEST else 0

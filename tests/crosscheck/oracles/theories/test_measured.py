@@ -263,7 +263,7 @@ def test_chain_with_two_children_alike_tells_their_parameters_apart() -> None:
     rng = np.random.default_rng(0)
     params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
     call = Call(rng.standard_normal((5, 4)), params, rng.standard_normal((5, 2)))
-    precision = Precision(call.x.dtype, 1000)
+    precision = Precision(call.dtype, 1000)
     alone, context = TorchOracle(chain, Measured()).vjp(call), context_of(oracle(chain), call, precision)
     assert set(alone) == set(context.bounds)
     places = {name: Place(0, "chain", name) for name in alone}

@@ -91,7 +91,7 @@ def test_errors_carried_limit_how_far_results_move(kind: str) -> None:
     reached = dict.fromkeys(carried, 0.0)
     for index in range(30):
         signs = [np.ones(shape) if not index else rng.choice((-1.0, 1.0), shape) for shape in (call.x.shape, call.grad_output.shape)]
-        moved = replace(call, x=call.x + scale * signs[0] * error_x, grad_output=call.grad_output + scale * signs[1] * error_g)
+        moved = call.with_x(call.x + scale * signs[0] * error_x).with_grad_output(call.grad_output + scale * signs[1] * error_g)
         after = reference.vjp(moved)
         for name, value in before.items():
             distance = np.abs(after[name] - value)[np.asarray(carried[name]) > 0] / scale
@@ -213,7 +213,7 @@ def test_fault_is_found(fault: str, dtype: str) -> None:
     # An eps that the variance dwarfs shows where the variance is small.
     call = call_of(kind, "normal", dtype, 0)
     if "eps" in fault:
-        call = replace(call, x=call.x * call.x.dtype.type(0.01))
+        call = call.with_x(call.x * call.dtype.type(0.01))
     assert judged(kind, layer, call)[quantity].verdict is Verdict.MISMATCH
 
 

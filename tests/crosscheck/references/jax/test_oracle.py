@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -232,7 +231,7 @@ def test_same_seed_same_noise() -> None:
 def test_largest_number_on_the_way() -> None:
     call = Call(np.array([1.0, 3.0]), {}, np.array([1.0, 1.0]))
     assert JaxOracle(lambda x: x * 100.0 / 100.0).largest(call) == (300.0, 300.0)
-    assert JaxOracle(lambda x: x * x / 100.0).largest(replace(call, grad_output=np.array([1.0, 1000.0]))) == (9.0, 60.0)
+    assert JaxOracle(lambda x: x * x / 100.0).largest(call.with_grad_output(np.array([1.0, 1000.0]))) == (9.0, 60.0)
 
 
 def test_without_perturbation_nothing_moves() -> None:

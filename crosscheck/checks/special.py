@@ -1,0 +1,106 @@
+"""Checks of values that a reference treats in a special way, such as ignored labels and rows of a mask that are hidden completely.
+
+Where the reference itself gives NaN, as the mean over no label at all, code that gives NaN there, too, is right. Other code follows another
+convention, such as a loss of 0, and the check says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from crosscheck.checks.check import Check, CheckResult, Settings
+from crosscheck.checks.values import judge_call
+from crosscheck.core.arguments import DEFAULT_IGNORED, Case, Inputs, Labels, Special, specials_of
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import Call, RefusedError
+from crosscheck.core.precision import Array
+from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.references.resolve import UnknownReferenceError, resolved
+
+_ANY_AXES = (2, 3, 1)
+"""Numbers of axes with which a reference is asked what it takes, if the declaration does not say how many its input has."""
+
+
+def special_checks(pair: Pair, dtypes: tuple[str, ...]) -> list[Check]:
+    """Return the checks of the special values that a pair's inputs may have, in each precision."""
+    return [_check(special, dtype) for dtype in dtypes for special in specials_of(_possible_inputs(pair))]
+
+
+def _possible_inputs(pair: Pair) -> Inputs:
+    """Return the inputs of a pair, also those that the subject may turn out not to take; empty if they are not known."""
+    if pair.inputs:
+        return {name: one for name, one in pair.inputs.items() if not isinstance(one, str | tuple | list)}  # type: ignore[misc]
+    first = pair.reference[0] if isinstance(pair.reference, list | tuple) and pair.reference else pair.reference
+    try:
+        signature = resolved(first, pair.framework).signature
+    except UnknownReferenceError:
+        signature = None
+    if signature is None:
+        return {}
+    shape = [] if callable(pair.shapes) or not pair.shapes else pair.shapes[0]
+    for count in (*([len(shape)] if isinstance(shape, tuple | list) and shape else []), *_ANY_AXES):
+        try:
+            return signature.inputs(count)
+        except IndexError:
+            continue
+    return {}
+
+
+def _check(special: Special, dtype: str) -> Check:
+    name = f"special-{dtype}-{special.slug}"
+
+    def run(prepared: Prepared, settings: Settings) -> CheckResult:
+        result, case = CheckResult(name, Verdict.SKIPPED), prepared.cases[0]
+        own = next((one for one in specials_of(case.inputs) if one == special), None)
+        if own is None:
+            result.reason = f"your code does not take {special.name}"
+        elif dtype not in prepared.pair.dtypes:
+            result.reason = prepared.pair.precisions_in_words
+        elif (reason := _not_known(prepared, case, dtype, settings.seed)) and own.name in case.inputs:
+            result.reason = reason
+        else:
+            case = replace(case, special=own)
+            try:
+                call = prepared.call(case, FAMILIES["normal"], dtype, settings.seed)
+            except RefusedError as error:
+                result.reason = str(error)
+            else:
+                judge_call(prepared, call, dtype, str(case), result, special=own.words)
+                return result.conclude()
+        return result
+
+    return Check(name, f"{dtype} output and gradients with {special.words}", run, dtype)
+
+
+def _not_known(prepared: Prepared, case: Case, dtype: str, seed: int) -> str:
+    """Return why labels that PyTorch ignores by default are not tried: code that does not know them is right without; empty if they are tried.
+
+    Code knows them if the gradient of an ignored sample is zero or, for a mean, the loss is right although some labels are ignored.
+    """
+    own = next((name for name, one in case.inputs.items() if isinstance(one, Labels) and one.ignored == DEFAULT_IGNORED), None)
+    if own is None:
+        return ""
+    some = next(special for special in specials_of(case.inputs) if special.name == own)
+    call = prepared.call(replace(case, special=some), FAMILIES["normal"], dtype, seed)
+    why_not = f"your code does not ignore labels of {DEFAULT_IGNORED}, as PyTorch does by default"
+    try:
+        found = prepared.layer.vjp(call.copied())
+        expected = prepared.references[0].oracle.vjp(call.astype(np.float64))
+    except (SubjectError, RefusedError):
+        return why_not
+    averages = getattr(prepared.pair.reference, "reduction", "mean") == "mean"
+    near = bool(np.allclose(found["output"], expected["output"])) if found["output"].shape == expected["output"].shape else False
+    return "" if (averages and near) or _zero_where_ignored(call, own, found.get("grad_input")) else why_not
+
+
+def _zero_where_ignored(call: Call, labels: str, grad_input: Array | None) -> bool:
+    """Return whether the gradient is zero for each sample whose label is ignored."""
+    ignored = call.constants[labels] == DEFAULT_IGNORED
+    if grad_input is None or grad_input.ndim < 2 or np.moveaxis(grad_input, 1, -1).shape[:-1] != ignored.shape:
+        return False
+    return not np.moveaxis(grad_input, 1, -1)[ignored].any()

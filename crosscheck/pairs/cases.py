@@ -1,0 +1,150 @@
+"""The inputs that a pair declares, and those that its reference is known to take: shapes and kinds of numbers, as cases to try."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import replace
+from inspect import Parameter
+from typing import Any
+
+import numpy as np
+
+from crosscheck.core.arguments import Argument, Case, Input, Inputs, Labels, Signature
+from crosscheck.core.guard import SubjectError, contained
+from crosscheck.core.operation import INPUT, Shape
+from crosscheck.pairs.pair import Pair
+
+_DRAWN = 4
+"""How many shapes are drawn if ``shapes`` is a function."""
+
+UNNAMED = "_"
+"""Separates an input's name from the number of an axis that was declared by its length alone."""
+
+
+def declared_cases(pair: Pair, signature: Signature | None, labels: bool) -> list[Case]:
+    """Return the declared cases of a pair.
+
+    Parameters
+    ----------
+    signature : Signature, optional
+        What the reference says of its arguments.
+    labels : bool
+        Whether the second input holds class labels.
+
+    Raises
+    ------
+    PairError
+        If the declaration of the inputs does not fit.
+    """
+    if pair.inputs:
+        return [_by_name(pair)]
+    shapes = _shapes(pair)
+    if signature is None and labels and (wrong := [shape for shape in shapes if len(shape) < 2]):
+        raise pair.error(f"a loss with labels takes inputs of shape (batch, classes, ...), found {wrong[0]}")
+    return [_of_shape(pair, shape, signature, labels) for shape in shapes]
+
+
+def _by_name(pair: Pair) -> Case:
+    """Return the case of inputs that are declared by name. Axes that have only a length get a name, so that they can have other lengths, too."""
+    if pair.shapes:
+        raise pair.error("shapes and inputs are both given; shapes is for a single input, inputs for several: leave one out")
+    inputs: dict[str, Argument] = {}
+    sizes = dict(pair.sizes)
+    for name, given in pair.inputs.items():
+        try:
+            one = given if isinstance(given, Argument) else Input(given)
+        except (TypeError, ValueError) as error:
+            raise pair.error(f"inputs[{name!r}]: {error}") from error
+        if not isinstance(one.shape, str):
+            named = [axis if isinstance(axis, str) else f"{name}{UNNAMED}{number}" for number, axis in enumerate(one.axes)]
+            sizes |= {own: length for own, length in zip(named, one.axes, strict=True) if isinstance(length, int)}
+            one = replace(one, shape=tuple(named))
+        inputs[name] = one
+    needed = [axis for one in inputs.values() for axis in _named(one)]
+    if missing := [axis for axis in needed if axis not in sizes]:
+        raise pair.error(f"the length of the axis {missing[0]!r} is not known; declare sizes={{{missing[0]!r}: 5}}")
+    lengths = {axis: _length(pair, axis, sizes[axis]) for axis in dict.fromkeys(needed)}
+    return Case(inputs, lengths)
+
+
+def _named(one: Argument) -> list[str]:
+    below = getattr(one, "below", None)
+    return [axis for axis in one.axes if isinstance(axis, str)] + ([below] if isinstance(below, str) else [])
+
+
+def _length(pair: Pair, axis: str, length: Any) -> int:
+    try:
+        found = operator.index(length)
+    except TypeError:
+        found = 0
+    if found < 1:
+        raise pair.error(f"sizes[{axis!r}] is {length!r}, expected a length of at least 1")
+    return found
+
+
+def _of_shape(pair: Pair, shape: Shape, signature: Signature | None, labels: bool) -> Case:
+    """Return the case of one declared shape, which is that of the first input; the reference says what the other inputs are."""
+    axes = [f"axis{number}" for number in range(len(shape))]
+    inputs: Inputs = {INPUT: Input(axes)} | ({"labels": Labels([axes[0], *axes[2:]], below=axes[1])} if labels and len(axes) > 1 else {})
+    if signature is not None:
+        try:
+            inputs = signature.inputs(len(shape))
+        except IndexError as error:
+            raise pair.error(f"the shape {shape} has too few axes for the reference") from error
+    first = next(iter(inputs.values())).axes
+    if len(first) != len(shape) or any(isinstance(axis, int) and axis != length for axis, length in zip(first, shape, strict=True)):
+        raise pair.error(f"the shape {shape} does not fit the reference, which takes ({', '.join(map(str, first))})")
+    sizes = {axis: length for axis, length in zip(first, shape, strict=True) if isinstance(axis, str)}
+    for number, axis in enumerate(dict.fromkeys(axis for one in inputs.values() for axis in _named(one) if axis not in sizes)):
+        sizes[axis] = pair.sizes.get(axis, max(shape[:-1], default=1) + 2 + number)
+    return Case(inputs, sizes)
+
+
+def without_optional(case: Case, signature: Signature, arguments: Sequence[Parameter], declared: Sequence[str]) -> Case:
+    """Return the case with only those optional inputs that the subject takes, judged by the names and number of its arguments.
+
+    ``declared`` are the names of the subject's parameters, which are no inputs.
+    """
+    kept, own = dict[str, Argument](), [argument for argument in arguments if argument.name not in declared]
+    spread = any(argument.kind is argument.VAR_POSITIONAL for argument in own)
+    for name, one in case.inputs.items():
+        if name in signature.optional:
+            place = len(kept)
+            taken = next((argument for argument in own if _same_name(argument.name, name)), None)
+            required = place < len(own) and own[place].default is Parameter.empty and "mask" not in name
+            if taken is None and not required and not spread:
+                continue
+        kept[name] = one
+    used = {axis for one in kept.values() for axis in _named(one)}
+    return replace(case, inputs=kept, sizes={axis: length for axis, length in case.sizes.items() if axis in used})
+
+
+def _same_name(own: str, name: str) -> bool:
+    """Return whether the subject's name of an argument means the reference's input: ``h0`` is ``h_0``, ``mask`` is ``attn_mask``."""
+    one, other = (text.lower().replace("_", "") for text in (own, name))
+    return one == other or (name == "attn_mask" and one in {"mask", "attentionmask"})
+
+
+def _shapes(pair: Pair) -> list[Shape]:
+    drawn: Any = pair.shapes
+    if callable(pair.shapes):
+        rng = np.random.default_rng(0)
+        try:
+            with contained("shapes"):
+                drawn = [pair.shapes(rng) for _ in range(_DRAWN)]
+        except SubjectError as error:
+            raise pair.error(error.reason) from error
+    elif isinstance(drawn, Sequence) and drawn and all(isinstance(size, int) for size in drawn):
+        drawn = [drawn]
+    try:
+        shapes = list(dict.fromkeys(tuple(operator.index(size) for size in shape) for shape in drawn))
+    except TypeError:
+        shapes = []
+    if not shapes or any(size < 1 for shape in shapes for size in shape) or not all(shapes):
+        found = f"drawn as {drawn!r}" if callable(pair.shapes) else repr(pair.shapes)
+        raise pair.error(
+            f"shapes is {found}, expected shapes of the input with the batch axis, such as [(3, 12), (1, 12)]; "
+            "several inputs are declared by name: inputs={'a': 'batch n', 'b': 'batch m'}"
+        )
+    return shapes
