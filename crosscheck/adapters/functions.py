@@ -135,7 +135,8 @@ class _FunctionsInstance(Instance):
         signature, _ = convention.signatures
         names = _names(signature)
         if len(arguments) > len(names):
-            raise SubjectError(f"{convention.title}{signature} gets {len(arguments)} inputs, more than it has arguments")
+            hint = f"; a loss that returns its gradient, too, is declared as subject=LossFunction({convention.title})"
+            raise SubjectError(f"{convention.title}{signature} gets {len(arguments)} inputs, more than it has arguments{hint}")
         given = dict(zip(names, arguments, strict=False)) | self._params | self._extra
         # In the order of the signature, on which the call depends.
         bound = inspect.BoundArguments(signature, {name: given[name] for name in names if name in given})

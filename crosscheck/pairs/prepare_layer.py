@@ -15,7 +15,7 @@ from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Paramet
 from crosscheck.adapters.match_params import mapped, mapped_buffers, possible_buffers
 from crosscheck.adapters.recognise import recognise
 from crosscheck.core.arguments import Case, Labels, Signature, flat, quantity_of_output
-from crosscheck.core.guard import SubjectError, contained
+from crosscheck.core.guard import SubjectError, contained, silenced
 from crosscheck.core.inputs import EVALUATED, FAMILIES, Family
 from crosscheck.core.operation import DTYPES, GRAD_INPUT, INPUT, OUTPUT, Call, Shape, is_grad_input, is_output
 from crosscheck.core.precision import Array
@@ -96,9 +96,14 @@ class Prepared(Ready):
 
     @property
     def evaluating(self) -> Prepared:
-        """The same pair with subject and references in evaluation mode."""
+        """The same pair with subject and references in evaluation mode, where a single sample is tried, too, as in a prediction."""
         references = [reference.evaluating for reference in self.references]
-        return replace(self, layer=replace(self.layer, training=False, mask=""), references=references, evaluates=True, benches={})
+        layer = replace(self.layer, training=False, mask="")
+        found = replace(self, layer=layer, references=references, evaluates=True, benches={})
+        single = self.cases[0].resized({batch: 1}) if (batch := batch_axis(self.cases[0])) else self.cases[0]
+        if single in (*self.cases, *self.derived) or self.pair.fixed_batch or not accepted(found, single):
+            return found
+        return replace(found, sizes=Derived((*self.derived, single), self.sizes.refused))
 
     @property
     def stateless(self) -> Prepared:
@@ -186,7 +191,8 @@ def prepare_layer(pair: Pair) -> Prepared:
     draft = Prepared(pair, layer, references, cases, param_shapes, inferred, 1, buffers=statistics, no_evaluation=why_not)
     draft = _with_outputs(draft, signature)
     fixed = _fixed(pair, cases[0], draft.layer.convention.one_sample)
-    draft = replace(draft, sizes=derived(cases, lambda case: accepted(draft, case), fixed, batch_axis(cases[0])))
+    with silenced():  # a reference may warn of sizes that nobody declared
+        draft = replace(draft, sizes=derived(cases, lambda case: accepted(draft, case), fixed, batch_axis(cases[0])))
     if (tried := draft.bench_case) not in cases:
         draft.inferred.append(f"contracts use {tried.shape[0]} samples: at most {BUDGET:,} input numbers, or two samples")
     settled = references[0].elements if references else None
@@ -262,7 +268,8 @@ def _with_outputs(draft: Prepared, signature: Signature | None) -> Prepared:
     """Return the pair with the names of its outputs, as its reference and its subject return them, and those that get an upstream gradient."""
     pair, convention = draft.pair, draft.layer.convention
     call = draft.call(draft.cases[0], FAMILIES["normal"], "float64", 0, {OUTPUT: ()})
-    outputs = draft.references[0].describe(draft.undropped(call)) if draft.references else [Output(())] * max(1, len(pair.outputs))
+    with silenced():
+        outputs = draft.references[0].describe(draft.undropped(call)) if draft.references else [Output(())] * max(1, len(pair.outputs))
     names = tuple(pair.outputs) or (signature.outputs if signature is not None else ())
     names = (*names, *(str(number) if number else OUTPUT for number in range(len(names), len(outputs))))
     if len(pair.outputs) > len(outputs):

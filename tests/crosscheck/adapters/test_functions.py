@@ -95,7 +95,7 @@ def test_extra_reaches_the_backward_pass() -> None:
     """Where backward takes what forward was given by the same name it gets it, also in place of its own default."""
     instance = Functions(linear, linear_backward, {"scale": 2.0}, cache=False).instance()
     instance.load({"w": np.ones((3, 5)), "b": np.ones(3)})
-    assert instance.forward(np.ones((1, 5)), {}).tolist() == [[12, 12, 12]]
+    assert instance.forward(np.ones((1, 5))).tolist() == [[12, 12, 12]]
     assert instance.backward(np.ones((1, 3)))["b.grad"].tolist() == [2, 2, 2]
 
 
@@ -140,10 +140,10 @@ def test_functions_that_return_something_else(subject: Functions, reason: str) -
     ("function", "reason"),
     [
         (lambda x, y: x.sum(), "<lambda> returned a float64, expected (loss, dx)"),
-        (lambda x, y: (x.sum(), x, y), "<lambda> returned 3 values, expected (loss, dx)"),
+        (lambda x, y: (x.sum(), x, y, y), "backward returned 3 gradients of inputs, expected 1: grad_input"),
         (lambda x, y: (float(np.float64(1)), None), "grad_input is None: nothing was returned or stored"),
     ],
-    ids=["value", "three", "none"],
+    ids=["value", "four", "none"],
 )
 def test_loss_that_returns_something_else(function: Any, reason: str) -> None:
     result = check(Pair(LossFunction(function), nn.CrossEntropyLoss(), [(4, 6)]), only=lambda name: name == "values-float64-normal")
@@ -152,7 +152,10 @@ def test_loss_that_returns_something_else(function: Any, reason: str) -> None:
 
 
 def test_functions_are_no_loss() -> None:
-    """They get no labels; the error says which adapter passes them."""
+    """Labels are one input more than they take; the error says which adapter is for losses."""
     subject = Functions(lambda x: (x, x), lambda d, cache: d)
     result = check(Pair(subject, nn.CrossEntropyLoss(), [(4, 6)]), only=lambda name: name == "values-float64-normal")
-    assert "which passes it no labels; a loss is declared as subject=LossFunction(<lambda>)" in result.results[0].reason
+    assert (
+        "gets 2 inputs, more than it has arguments; a loss that returns its gradient, too, is declared as subject=LossFunction(<lambda>)"
+        in result.results[0].reason
+    )
