@@ -251,10 +251,14 @@ def _fixed(pair: Pair, case: Case, one_sample: bool) -> frozenset[str]:
 
 
 def batch_axis(case: Case) -> str:
-    """Return the name of the axis of the samples: one called batch, or else the first of the first input; empty if that has a fixed length."""
+    """Return the name of the axis of the samples: one called batch, or else the first of the first input.
+
+    It is empty if that has a fixed length, or if an input has it twice, as a square matrix has.
+    """
     named = next((axis for axis in case.sizes if axis.lower() in _BATCH_NAMES), "")
     first = next((one for one in case.inputs.values() if one.axes), None)
-    return named or (str(first.axes[0]) if first is not None and isinstance(first.axes[0], str) else "")
+    found = named or (str(first.axes[0]) if first is not None and isinstance(first.axes[0], str) else "")
+    return "" if any(list(one.axes).count(found) > 1 for one in case.inputs.values()) else found
 
 
 _BATCH_NAMES = ("batch", "n", "b", "samples", "batch_size")
