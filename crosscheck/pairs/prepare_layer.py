@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.adapted_layer import AdaptedLayer
-from crosscheck.adapters.convention import Instance
+from crosscheck.adapters.convention import Convention, Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
 from crosscheck.adapters.match_params import mapped, mapped_buffers, possible_buffers
 from crosscheck.adapters.recognise import recognise
@@ -165,7 +165,7 @@ def prepare_layer(pair: Pair) -> Prepared:
     cases = declared_cases(pair, signature, pair.labels if pair.labels is not None else bool(references and references[0].labels))
     if signature is not None and not pair.inputs:
         cases = [without_optional(case, signature, convention.arguments, list(pair.params)) for case in cases]
-    convention = convention.taking(len(cases[0].inputs), 1)
+    convention = _taking(convention, cases[0], 1)
     probe = convention.instance()  # a subject that cannot be copied fails here once, not in every check
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
@@ -251,10 +251,14 @@ def _fixed(pair: Pair, case: Case, one_sample: bool) -> frozenset[str]:
 
 
 def batch_axis(case: Case) -> str:
-    """Return the name of the axis of the samples: one called batch, or else the first of the first input; empty if that has a fixed length."""
+    """Return the name of the axis of the samples: one called batch, or else the first of the first input.
+
+    It is empty if that has a fixed length, or if an input has it twice, as a square matrix has.
+    """
     named = next((axis for axis in case.sizes if axis.lower() in _BATCH_NAMES), "")
     first = next((one for one in case.inputs.values() if one.axes), None)
-    return named or (str(first.axes[0]) if first is not None and isinstance(first.axes[0], str) else "")
+    found = named or (str(first.axes[0]) if first is not None and isinstance(first.axes[0], str) else "")
+    return "" if any(list(one.axes).count(found) > 1 for one in case.inputs.values()) else found
 
 
 _BATCH_NAMES = ("batch", "n", "b", "samples", "batch_size")
@@ -272,7 +276,7 @@ def _with_outputs(draft: Prepared, signature: Signature | None) -> Prepared:
         raise pair.error(f"outputs names {len(pair.outputs)} outputs, {', '.join(pair.outputs)}; the reference returns {len(outputs)}")
     count, inferred = len(pair.outputs) or len(outputs), list[str]()
     if count > 1 and not pair.outputs:
-        several = replace(draft.layer, convention=convention.taking(len(draft.cases[0].inputs), count))
+        several = replace(draft.layer, convention=_taking(convention, draft.cases[0], count))
         count = min(count, _returned(several, call))
         if count < len(outputs):
             inferred.append(f"your code returns {', '.join(names[:count])}; not compared: {', '.join(names[count:])}")
@@ -285,8 +289,13 @@ def _with_outputs(draft: Prepared, signature: Signature | None) -> Prepared:
         inferred.append(f"backward gets the upstream gradient of {', '.join(graded)}; that of the other outputs is zero")
     whole = frozenset(quantity for quantity, output in zip(quantities, outputs, strict=True) if output.whole)
     further = tuple(name for name in replace(draft, outputs=quantities).quantities if is_output(name) or is_grad_input(name))
-    layer = replace(draft.layer, convention=convention.taking(len(draft.cases[0].inputs), count), whole=whole, further=further)
+    layer = replace(draft.layer, convention=_taking(convention, draft.cases[0], count), whole=whole, further=further)
     return replace(draft, layer=layer, outputs=quantities, upstream=tuple(graded), inferred=[*draft.inferred, *inferred])
+
+
+def _taking(convention: Convention, case: Case, outputs: int) -> Convention:
+    """Return the convention for the inputs of a case and so many outputs."""
+    return convention.taking(len(case.inputs), outputs, sum(one.gradient for one in case.inputs.values()))
 
 
 def _returned(layer: AdaptedLayer, call: Call) -> int:

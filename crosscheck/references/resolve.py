@@ -189,7 +189,8 @@ def _by_protocol(reference: Any) -> Reference:
         )
     name = str(getattr(reference, "name", type(reference).__name__))
     labels, modes = bool(getattr(reference, "labels", False)), bool(getattr(reference, "modes", False))
-    return Reference(name, reference, getattr(reference, "shapes", None), labels, getattr(reference, "elements", None), modes)
+    shapes, elements, signature = (getattr(reference, attribute, None) for attribute in ("shapes", "elements", "signature"))
+    return Reference(name, reference, shapes, labels, elements, modes, signature=signature)
 
 
 def package_of(reference: Any) -> str:
