@@ -26,7 +26,7 @@ import keras
 from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 from crosscheck.core.arguments import Labels, Signature
-from crosscheck.core.operation import RefusedError, Rounding
+from crosscheck.core.operation import Arrays, RefusedError, Rounding
 from crosscheck.oracles.theories import CrossEntropy, Measured, Multilinear, Selection, Softmax, Where
 from crosscheck.references.functions import title
 from crosscheck.references.jax.oracle import JaxOracle, sign_kinks, window_kinks
@@ -255,6 +255,13 @@ def parameter_shapes(reference: Any) -> dict[str, tuple[int, ...]] | None:
     if isinstance(reference, keras.Layer) and reference.built:
         return {name: tuple(variable.shape) for name, variable in zip(names_of(reference), reference.trainable_variables, strict=True)}
     return None
+
+
+def parameter_values(reference: Any) -> Arrays:
+    """Return the values of a layer's parameters by name; empty for a function, or for a layer that is not built yet."""
+    if isinstance(reference, keras.Layer) and reference.built:
+        return {name: np.array(variable.value) for name, variable in zip(names_of(reference), reference.trainable_variables, strict=True)}
+    return {}
 
 
 def has_modes(reference: Any) -> bool:
