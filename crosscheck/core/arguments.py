@@ -300,13 +300,14 @@ class Signature:
         The names of the results.
     optional : tuple of str
         The inputs that a call may leave out. They are passed only if the subject takes them.
-    specials : callable
-        Returns the calls with special values, given the inputs that are passed.
+    by_name : bool
+        Whether the reference gets its inputs by name, so that they come in the order in which the subject's arguments of these names do.
     """
 
     inputs: Callable[[int], Inputs]
     outputs: tuple[str, ...] = (OUTPUT,)
     optional: tuple[str, ...] = ()
+    by_name: bool = False
 
 
 def flat(value: Any, keep_none: bool = False) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.adapted_layer import AdaptedLayer
-from crosscheck.adapters.convention import Instance
+from crosscheck.adapters.convention import Convention, Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
 from crosscheck.adapters.match_params import mapped, mapped_buffers, possible_buffers
 from crosscheck.adapters.recognise import recognise
@@ -166,7 +166,7 @@ def prepare_layer(pair: Pair) -> Prepared:
     cases = declared_cases(pair, signature, pair.labels if pair.labels is not None else bool(references and references[0].labels))
     if signature is not None and not pair.inputs:
         cases = [without_optional(case, signature, convention.arguments, list(pair.params)) for case in cases]
-    convention = convention.taking(len(cases[0].inputs), 1)
+    convention = _taking(convention, cases[0], 1)
     probe = convention.instance()  # a subject that cannot be copied fails here once, not in every check
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
@@ -277,7 +277,7 @@ def _with_outputs(draft: Prepared, signature: Signature | None) -> Prepared:
         raise pair.error(f"outputs names {len(pair.outputs)} outputs, {', '.join(pair.outputs)}; the reference returns {len(outputs)}")
     count, inferred = len(pair.outputs) or len(outputs), list[str]()
     if count > 1 and not pair.outputs:
-        several = replace(draft.layer, convention=convention.taking(len(draft.cases[0].inputs), count))
+        several = replace(draft.layer, convention=_taking(convention, draft.cases[0], count))
         count = min(count, _returned(several, call))
         if count < len(outputs):
             inferred.append(f"your code returns {', '.join(names[:count])}; not compared: {', '.join(names[count:])}")
@@ -290,8 +290,13 @@ def _with_outputs(draft: Prepared, signature: Signature | None) -> Prepared:
         inferred.append(f"backward gets the upstream gradient of {', '.join(graded)}; that of the other outputs is zero")
     whole = frozenset(quantity for quantity, output in zip(quantities, outputs, strict=True) if output.whole)
     further = tuple(name for name in replace(draft, outputs=quantities).quantities if is_output(name) or is_grad_input(name))
-    layer = replace(draft.layer, convention=convention.taking(len(draft.cases[0].inputs), count), whole=whole, further=further)
+    layer = replace(draft.layer, convention=_taking(convention, draft.cases[0], count), whole=whole, further=further)
     return replace(draft, layer=layer, outputs=quantities, upstream=tuple(graded), inferred=[*draft.inferred, *inferred])
+
+
+def _taking(convention: Convention, case: Case, outputs: int) -> Convention:
+    """Return the convention for the inputs of a case and so many outputs."""
+    return convention.taking(len(case.inputs), outputs, sum(one.gradient for one in case.inputs.values()))
 
 
 def _returned(layer: AdaptedLayer, call: Call) -> int:

@@ -126,14 +126,43 @@ FORGOTTEN: list[tuple[Any, str]] = [
     (Functions(linear, linear_backward), "linear returned a ndarray, expected (output, cache); without a cache, declare Functions(..., cache=False)"),
     (Functions(lambda x, w, b: (x, w, b), conf_backward), "<lambda> returned a tuple of 3, expected (output, cache)"),
     (Functions(lambda x, w, b: (linear(x, w, b), (x, w)), lambda d, cache: d), "<lambda> returned 1 values, expected 3: grad_input, w.grad, b.grad"),
+    (
+        Functions(lambda x, w, b: (linear(x, w, b), x), lambda d, x: (d.T @ x, d.sum(axis=0))),
+        "<lambda> returned 2 values, expected 3: grad_input, w.grad",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("subject", "reason"), FORGOTTEN, ids=["cache", "three", "gradients"])
+@pytest.mark.parametrize(("subject", "reason"), FORGOTTEN, ids=["cache", "three", "gradients", "input"])
 def test_functions_that_return_something_else(subject: Functions, reason: str) -> None:
     result = check(Pair(subject, nn.Linear(5, 3), SHAPES, SAME), only=lambda name: name == "values-float64-normal")
     assert result.verdict is Verdict.MISMATCH
     assert result.results[0].reason.startswith(reason)
+
+
+def table_gradient(d: Array, cache: tuple[Any, Array]) -> Array:
+    """Return the gradient of a table of embeddings."""
+    ids, table = cache
+    gradient = np.zeros_like(table)
+    np.add.at(gradient, ids, d)
+    return gradient
+
+
+@pytest.mark.parametrize(
+    ("backward", "verdict"),
+    [
+        (table_gradient, Verdict.MATCH),
+        (lambda d, cache: (None, table_gradient(d, cache)), Verdict.MATCH),
+        (lambda d, cache: 2 * table_gradient(d, cache), Verdict.MISMATCH),
+        (lambda d, cache: (), Verdict.MISMATCH),
+    ],
+    ids=["left-out", "none", "wrong", "nothing"],
+)
+def test_whole_numbers_have_no_gradient(backward: Callable[..., Any], verdict: Verdict) -> None:
+    """A backward pass leaves out the gradient of an input of whole numbers, or returns None in its place."""
+    pair = Pair(Functions(lambda ids, table: (table[ids], (ids, table)), backward), nn.Embedding(7, 3), [(4, 5)], {"table": "weight"})
+    names = ("values-float64-normal", "contract-inputs_are_left_alone")
+    assert check(pair, only=lambda name: name in names).verdict is verdict
 
 
 @pytest.mark.parametrize(
