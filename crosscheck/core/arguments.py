@@ -300,13 +300,14 @@ class Signature:
         The names of the results.
     optional : tuple of str
         The inputs that a call may leave out. They are passed only if the subject takes them.
-    specials : callable
-        Returns the calls with special values, given the inputs that are passed.
+    sizes : sequence of mapping of str to int
+        Lengths of all axes, for each of the shapes of the first input that the reference knows; empty if it takes any.
     """
 
     inputs: Callable[[int], Inputs]
     outputs: tuple[str, ...] = (OUTPUT,)
     optional: tuple[str, ...] = ()
+    sizes: Sequence[Mapping[str, int]] = ()
 
 
 def flat(value: Any, keep_none: bool = False) -> list[Any]:
