@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -47,7 +47,8 @@ def case_of(description: Any) -> Case:
     sizes = lengths(description["sizes"])
     needed = [axis for one in inputs.values() for axis in (*one.axes, getattr(one, "below", 1)) if isinstance(axis, str)]
     if not inputs or len(inputs) != len(description["inputs"]) or set(needed) != set(sizes):
-        raise ValueError(f"the inputs {', '.join(inputs) or 'none'} have the axes {', '.join(dict.fromkeys(needed)) or 'none'}, not {', '.join(sizes)}")
+        named, given = ", ".join(dict.fromkeys(needed)), ", ".join(sizes)
+        raise ValueError(f"{len(inputs)} inputs with the axes {named or 'none'}, and lengths of {given or 'none'}")
     return Case(inputs, sizes)
 
 
@@ -66,7 +67,7 @@ def _named(one: Any) -> tuple[str, Argument]:
     given = {name: value for name, value in one.items() if name not in ("name", "kind")}
     if set(given) != {each.name for each in fields(kind)}:
         raise ValueError(f"{one!r} is no {kind.__name__}")
-    right = {
+    right: Mapping[str, Callable[[Any], bool]] = {
         "shape": lambda value: isinstance(value, list),  # the axes themselves are checked by the class
         "of": lambda value: isinstance(value, str),  # as are these words
         "below": lambda value: isinstance(value, str) or (_whole(value) and value >= 1),

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import DTYPES
-from crosscheck.references.recorded.inputs import case_of, lengths
 from crosscheck.references.recorded.file import KEY, SCHEMA_VERSION, STORABLE, AnyArray, Case, Recording, TraceFile, TraceFileError, key
+from crosscheck.references.recorded.inputs import case_of, lengths
 
 _TOGETHER = (("expected", "abs_sum", "n_roundings"), ("reading_abs_sum", "reading_n_roundings"))
 """Groups of roles. A quantity must have arrays in all roles of a group, or in none of them."""
