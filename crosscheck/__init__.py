@@ -3,7 +3,8 @@
 Start with a pair of your code and its reference: :class:`Pair` for a layer or a loss, with the adapters :class:`Dicts`, :class:`Attributes` and
 :class:`Updating` for objects, :class:`Functions` and :class:`LossFunction` for functions; :class:`OptimizerPair` with :class:`Holding`,
 :class:`Updater` or :class:`UpdateFunction`; :class:`ModelPair` with :class:`Network` or :class:`WholeStep`. :func:`check` returns the verdict, and
-:func:`parametrize_with_checks` makes pytest tests. Saved scripts of small cases call :func:`load` and :func:`reproduce`.
+:func:`parametrize_with_checks` makes pytest tests. Inside an existing test, :func:`assert_close` compares one result. Saved scripts of small cases
+call :func:`load` and :func:`reproduce`.
 """
 
 from __future__ import annotations
@@ -36,10 +37,13 @@ if TYPE_CHECKING:
     from crosscheck.core.arguments import Target as Target
     from crosscheck.core.judge import Verdict as Verdict
     from crosscheck.core.operation import PairError as PairError
+    from crosscheck.pairs.given_call import CannotJudgeError as CannotJudgeError
     from crosscheck.pairs.model_pair import ModelPair as ModelPair
     from crosscheck.pairs.optimizer_pair import OptimizerPair as OptimizerPair
     from crosscheck.pairs.pair import Pair as Pair
     from crosscheck.references.recorded.oracle import recorded as recorded
+    from crosscheck.run.assert_close import assert_close as assert_close
+    from crosscheck.run.assert_close import tolerance as tolerance
     from crosscheck.run.check import PairResult as PairResult
     from crosscheck.run.check import check_pair
     from crosscheck.run.pytest_parametrize import parametrize_with_checks as parametrize_with_checks
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Attributes": "adapters.objects",
+    "CannotJudgeError": "pairs.given_call",
     "Dicts": "adapters.objects",
     "Forward": "adapters.functions",
     "Functions": "adapters.functions",
@@ -73,11 +78,13 @@ _HOMES = {
     "Updating": "adapters.objects",
     "Verdict": "core.judge",
     "WholeStep": "adapters.train_step_opaque",
+    "assert_close": "run.assert_close",
     "check": "run.check:check_pair",
     "load": "shrinking.script",
     "parametrize_with_checks": "run.pytest_parametrize",
     "recorded": "references.recorded.oracle",
     "reproduce": "shrinking.script",
+    "tolerance": "run.assert_close",
 }
 """The module of each public name. It is imported on first use, so that test runs without pairs are not slowed down."""
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+import runpy
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
+from torch.nn import functional
 
+import crosscheck
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.run.cli import main
 from tests.support import ROOT
@@ -45,6 +51,25 @@ def test_tests_of_the_section(folder: Path, pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("-p", "no:randomly", "--crosscheck-no-shrink", "--crosscheck-report", "report.html")
     assert result.parseoutcomes() == {"failed": 2 * len(FAMILIES), "passed": 17, "skipped": 5}
     assert "MISMATCH" in (pytester.path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("wrong", "gradient"), [(False, False), (True, False), (False, True)])
+def test_inside_an_existing_test(folder: Path, wrong: bool, gradient: bool) -> None:
+    """The changed line and the one with gradients pass on right code, and neither passes on wrong code."""
+    lines = [block for block in PYTHON if "crosscheck.assert_close" in block]
+    (folder / "one_line.py").write_text(lines[0].splitlines()[1])
+    torch.manual_seed(0)
+    (folder / "gradients.py").write_text(lines[1])
+    x, w, b, dy = (torch.randn(*shape, dtype=torch.float64) for shape in ((5, 9), (4, 9), (4,), (5, 4)))
+    given = {"crosscheck": crosscheck, "torch": torch, "F": functional, "nn": nn}
+    image, kernel = torch.randn(2, 3, 7, 7), torch.randn(4, 3, 3, 3)
+    factor = 1 + wrong / 1000
+    conv = {"x": image, "w": kernel, "my_conv": lambda x, w: factor * functional.conv2d(x, w)}
+    linear = {"x": x, "w": w, "b": b, "dy": dy, "y": x @ w.T + b, "dx": dy @ w, "dw": (1 + gradient / 1000) * dy.T @ x, "db": dy.sum(0)}
+    with pytest.raises(AssertionError) if wrong else nullcontext():
+        runpy.run_path("one_line.py", given | conv)
+    with pytest.raises(AssertionError, match=r"weight\.grad") if gradient else nullcontext():
+        runpy.run_path("gradients.py", given | linear)
 
 
 def test_recorded_in_the_section(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

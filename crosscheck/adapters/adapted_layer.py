@@ -232,7 +232,7 @@ def by_input(grads: Mapping[str, Any], call: Call) -> dict[str, Any]:
     with_gradient = [call.grad_input(name) if name in call.inputs else "" for name in call.arguments()]
     expected = [quantity for quantity in with_gradient if quantity]
     if not expected:
-        return dict(grads)
+        return {name: value for name, value in grads.items() if name != "grad_input"}
     if len(with_gradient) == 1 or (len(expected) == 1 and not isinstance(returned, tuple | list)):
         return {**grads, expected[0]: returned}
     found = flat(returned, keep_none=True)

@@ -95,7 +95,7 @@ class Convention(Protocol):
         """Return how many of the outputs' upstream gradients the backward pass takes, given the number of outputs that have one."""
         return 1
 
-    def taking(self, inputs: int, outputs: int) -> Convention:
+    def taking(self, inputs: int, outputs: int, differentiable: int) -> Convention:
         """Return the convention for a function with so many inputs and outputs; most conventions do not depend on it."""
         return self
 

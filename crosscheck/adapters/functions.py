@@ -30,8 +30,8 @@ class Functions(Convention):
         Whether ``forward`` returns a cache.
     one_sample : bool
         Whether the functions take one sample at a time.
-    inputs, outputs : int
-        How many of the first arguments are inputs, and how many outputs there are; a :class:`Pair` sets them.
+    inputs, outputs, differentiable : int
+        How many of the first arguments are inputs, how many outputs there are, and how many inputs have a gradient; a :class:`Pair` sets them.
     """
 
     forward: Callable[..., Any]
@@ -41,6 +41,7 @@ class Functions(Convention):
     one_sample: bool = False
     inputs: int = field(default=1, kw_only=True)
     outputs: int = field(default=1, kw_only=True)
+    differentiable: int = field(default=1, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "extra", self._by_name())
@@ -108,9 +109,9 @@ class Functions(Convention):
         own = [argument for argument in positional(self.backward) if self.cache or argument.name not in others]
         return max(1, min(outputs, len(own) - self.cache))
 
-    def taking(self, inputs: int, outputs: int) -> Functions:
-        """Return the adapter for functions with so many inputs and outputs."""
-        return replace(self, inputs=inputs, outputs=outputs)
+    def taking(self, inputs: int, outputs: int, differentiable: int) -> Functions:
+        """Return the adapter for functions with so many inputs and outputs, and so many inputs that have a gradient."""
+        return replace(self, inputs=inputs, outputs=outputs, differentiable=differentiable)
 
     def instance(self) -> Instance:
         """Return an instance that stores the arguments of forward."""
@@ -135,7 +136,8 @@ class _FunctionsInstance(Instance):
         signature, _ = convention.signatures
         names = _names(signature)
         if len(arguments) > len(names):
-            raise SubjectError(f"{convention.title}{signature} gets {len(arguments)} inputs, more than it has arguments")
+            hint = f"; a loss that returns its gradient, too, is declared as subject=LossFunction({convention.title})"
+            raise SubjectError(f"{convention.title}{signature} gets {len(arguments)} inputs, more than it has arguments{hint}")
         given = dict(zip(names, arguments, strict=False)) | self._params | self._extra
         # In the order of the signature, on which the call depends.
         bound = inspect.BoundArguments(signature, {name: given[name] for name in names if name in given})
@@ -166,8 +168,9 @@ class _FunctionsInstance(Instance):
         results = tuple(result) if isinstance(result, tuple | list) else (result,)
         grads = [f"{name}.grad" for name in convention.params]
         inputs = len(results) - len(grads)
-        if inputs < 1 or (convention.inputs == 1 and inputs != 1):
-            names = ["grad_input", *grads]
+        least = min(1, convention.differentiable)
+        if inputs < least or (convention.inputs == 1 and inputs > 1):
+            names = [*["grad_input"][:least], *grads]
             raise SubjectError(f"{title_of(convention.backward)} returned {len(results)} values, expected {len(names)}: {', '.join(names)}")
         grad_input = results[0] if inputs == 1 else results[:inputs]
         return {"grad_input": grad_input, **dict(zip(grads, results[inputs:], strict=True))}

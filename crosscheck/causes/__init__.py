@@ -15,10 +15,12 @@ from crosscheck.causes.candidate import Candidate, FaultModel
 from crosscheck.causes.evidence import Cause, Evidence, Explanation, two_at_once
 from crosscheck.causes.fault_models import FAULT_MODELS, FIRST_FAULTS, GENERAL_FAULTS, SECOND_FAULTS
 from crosscheck.core.check_layer import Failure
+from crosscheck.core.guard import silenced
 
 __all__ = ["FAULT_MODELS", "Candidate", "Cause", "FaultModel", "diagnose"]
 
 
+@silenced()  # a reference may warn of inputs that only this search shows it
 def diagnose(failure: Failure) -> Cause | None:
     """Return the fault model, or the pair of fault models, that explains a mismatch; None if none does.
 

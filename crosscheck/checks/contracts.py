@@ -20,7 +20,7 @@ from crosscheck.checks.contracts_by_reference import handles_minus_infinity, man
 from crosscheck.checks.contracts_dropout import draws_new_masks
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.judge import CONTRACT, Verdict
-from crosscheck.core.operation import Call, RefusedError, is_grad_input, is_output
+from crosscheck.core.operation import GRAD_INPUT, Call, RefusedError, is_grad_input, is_output
 
 
 def inputs_are_left_alone(bench: Bench) -> str:
@@ -56,7 +56,8 @@ def grad_input_is_not_a_view(bench: Bench) -> str:
     if not others:
         raise DoesNotApplyError("the input's gradient equals the upstream gradient: a view of it is usual")
     views = [name for name, value in others.items() if any(np.shares_memory(value, one) for one in upstream.values())]
-    return complaint("a view of the upstream gradient", ", ".join(views))
+    one = "the input's gradient is a view of the upstream gradient"
+    return one if views == [GRAD_INPUT] else complaint("a view of the upstream gradient", ", ".join(views))
 
 
 def dtype_is_kept(bench: Bench) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -27,6 +28,12 @@ _PATIENCE = 2.0
 _TRIES = 5
 """How many times a subject is timed before it counts as too slow."""
 
+_FEWER = 32
+"""By which part of a large batch it is found out whether time grows faster than the number of samples, as that of a diagonal matrix does."""
+
+_FASTER = 3.0
+"""Time grows faster than the number of samples if twice as many take more than this times as long."""
+
 _EVERY = 7
 """Every seventh number is minus infinity, so that a small window or row rarely holds nothing else."""
 
@@ -41,11 +48,9 @@ def many_samples_work(bench: Bench) -> str:
     samples = math.ceil((_MANY + 1) * bench.samples / few.x.size)
     if samples <= bench.samples:
         raise DoesNotApplyError(f"the declared shapes have more than {_MANY:,} numbers already")
-    if not _quick(bench, samples / bench.samples):
-        raise DoesNotApplyError(
-            f"your code is too slow for {samples:,} samples: at its speed on {bench.samples} samples they take over {_PATIENCE:g} s"
-        )
     try:
+        if reason := _too_slow(bench, bench.drawn, samples):
+            raise DoesNotApplyError(reason)
         larger = bench.drawn(samples)
     except RefusedError as error:
         raise DoesNotApplyError(str(error)) from error
@@ -131,6 +136,15 @@ def _reference(bench: Bench) -> Oracle:
     return bench.reference
 
 
+def _too_slow(bench: Bench, drawn_with: Callable[[int], Call], samples: int) -> str:
+    """Return why so many samples are not tried; empty if they are."""
+    if not _quick(bench, samples / bench.samples):
+        return f"your code is too slow for {samples:,} samples: at its speed on {bench.samples} samples they take over {_PATIENCE:g} s"
+    if _outgrows(bench, drawn_with, samples):
+        return f"time grows faster than the number of samples, so that {samples:,} would take too long"
+    return ""
+
+
 def _quick(bench: Bench, times: float) -> bool:
     """Return whether the subject is fast enough for a call ``times`` as large. The fastest of several runs counts, as the machine may be busy."""
     for _ in range(_TRIES):
@@ -140,3 +154,22 @@ def _quick(bench: Bench, times: float) -> bool:
         if (time.perf_counter() - start) * times <= _PATIENCE:
             return True
     return False
+
+
+def _outgrows(bench: Bench, drawn_with: Callable[[int], Call], samples: int) -> bool:
+    """Return whether reference and subject take much longer than in proportion to the number of samples, and too long for so many.
+
+    Something of the size of the square of the batch, such as a diagonal matrix or all distances, would not only take time but fill the memory.
+    """
+    some = samples // _FEWER
+    if some < 2 * bench.samples:
+        return False
+    seconds = [min(_seconds(bench, drawn_with, count) for _ in range(_TRIES)) for count in (some // 2, some)]
+    return seconds[1] > _FASTER * seconds[0] and seconds[1] * _FEWER**2 > _PATIENCE
+
+
+def _seconds(bench: Bench, drawn_with: Callable[[int], Call], samples: int) -> float:
+    start = time.perf_counter()
+    layer, call = _asked(bench, drawn_with(samples))
+    layer.vjp(call)
+    return time.perf_counter() - start

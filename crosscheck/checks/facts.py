@@ -92,6 +92,7 @@ def _size_facts(pair: Declaration) -> Facts | None:
         return None
     prepared = prepare(pair)
     return {
+        "declared": len(prepared.cases),
         "tried": [str(case) for case in prepared.derived],
         "refused": [axis_in_words(axis) for axis in prepared.sizes.refused],
         "numbers": sum(case.elements for case in prepared.derived),
@@ -195,8 +196,9 @@ def headline(pairs: Sequence[Facts], verdict: Verdict, run: PairRun, done: int) 
 
 def _few_sizes(pairs: Sequence[Facts]) -> str:
     """Return words about matching pairs for which no other sizes than the declared ones, or only few, were tried; empty if there are none."""
-    none = [pair for pair in pairs if pair["sizes"] is not None and not pair["sizes"]["tried"]]
-    few = [pair for pair in pairs if pair["sizes"] is not None and 0 < len(pair["sizes"]["tried"]) < FEW]
+    known = [(pair, pair["sizes"]["declared"] - 1, len(pair["sizes"]["tried"])) for pair in pairs if pair["sizes"] is not None]
+    none = [pair for pair, _, tried in known if not tried]
+    few = [pair for pair, declared, tried in known if tried and declared + tried < FEW]
     words = f"; on the declared sizes only: {_names(none)}" if none else ""
     return words + (f"; on fewer than {FEW} other sizes: {_names(few)}" if few else "")
 

@@ -136,7 +136,7 @@ def _alike(judgement: Judgement, check: LayerCheck, special: str) -> Judgement:
     if differs.any():
         index = tuple(int(i) for i in np.unravel_index(int(differs.argmax()), found.shape))
         reason = (
-            f"with {special}, {quantity} at {list(index)} is {float(found[index]):g}, in the reference {float(expected[index]):g}; "
+            f"with {special}, {quantity} at {list(index)} is {float(found[index]) + 0.0:g}, in the reference {float(expected[index]):g}; "
             f"{CONVENTION}: to keep yours, declare the check in expected"
         )
         return replace(judgement, verdict=Verdict.MISMATCH, exceeding=int(differs.sum()), reason=reason)

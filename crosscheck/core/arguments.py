@@ -302,12 +302,15 @@ class Signature:
         The inputs that a call may leave out. They are passed only if the subject takes them.
     sizes : sequence of mapping of str to int
         Lengths of all axes, for each of the shapes of the first input that the reference knows; empty if it takes any.
+    by_name : bool
+        Whether the reference gets its inputs by name, so that they come in the order in which the subject's arguments of these names do.
     """
 
     inputs: Callable[[int], Inputs]
     outputs: tuple[str, ...] = (OUTPUT,)
     optional: tuple[str, ...] = ()
     sizes: Sequence[Mapping[str, int]] = ()
+    by_name: bool = False
 
 
 def flat(value: Any, keep_none: bool = False) -> list[Any]:

@@ -123,12 +123,29 @@ class Evidence:
         beyond = own <= TIGHT or judgement.fraction > MOST or not np.isfinite(self.found).all()
         if judgement.verdict is Verdict.MATCH or (beyond and not lost.any()):
             return judgement, self.bound
-        # Underflow is already part of the limit. Nothing is known about samples in which the witness is lost.
-        terms = np.maximum(limit, np.minimum(ROOM * self._largest_by_sample(judgement.place.quantity), MOST * limit))
-        terms = np.where(lost, np.inf, terms)
-        widened = Bound(terms, np.where(terms > 0, 1.0, 0.0))
+        widened = self._widened(judgement.place.quantity, limit, lost)
         again = judge(judgement.place, judgement.kind, self.found, self.expected, widened, self.precision)
         return replace(again, witness_effect=WitnessEffect(Effect.WIDENED, judgement.fraction, own)), widened
+
+    def widest(self, quantity: str) -> Bound:
+        """Return the bound within which :meth:`reconsider` finds every value of the subject right; it is infinite where nothing can be judged."""
+        limit = np.broadcast_to(self.precision.error(self.bound), self.expected.shape)
+        if not self.expected.size or not np.isfinite(self.expected).all():
+            return self.bound
+        blurred = self._blurred(quantity, limit)
+        lost_samples = self._lost(quantity, limit, blurred)
+        if self._stands_for and (lost_samples & ~blurred).any():
+            return self.bound
+        lost = np.repeat(lost_samples, limit.size // lost_samples.size).reshape(limit.shape)
+        own = float(fractions_of(self.errors, np.where(np.isfinite(limit) & ~lost, limit, np.inf)).max(initial=0.0))
+        return self.bound if own <= TIGHT and not lost.any() else self._widened(quantity, limit, lost)
+
+    def _widened(self, quantity: str, limit: Array, lost: npt.NDArray[np.bool_]) -> Bound:
+        """Return the bound with the room that the witness needs; infinite in samples in which the witness is lost, about which nothing is known."""
+        # Underflow is already part of the limit.
+        terms = np.maximum(limit, np.minimum(ROOM * self._largest_by_sample(quantity), MOST * limit))
+        terms = np.where(lost, np.inf, terms)
+        return Bound(terms, np.where(terms > 0, 1.0, 0.0))
 
     def _lost(self, quantity: str, limit: Array, blurred: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Return a mask of the samples in which the witness is not finite, or exceeds theory and has lost half of its digits in norm.

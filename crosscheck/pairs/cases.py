@@ -118,6 +118,9 @@ def without_optional(case: Case, signature: Signature, arguments: Sequence[Param
             if taken is None and not required and not spread:
                 continue
         kept[name] = one
+    if signature.by_name:
+        named = [name for argument in own for name in kept if _means(argument.name, name)]
+        kept = {name: kept[name] for name in named} if sorted(named) == sorted(kept) else kept
     used = {axis for one in kept.values() for axis in _named(one)}
     return replace(case, inputs=kept, sizes={axis: length for axis, length in case.sizes.items() if axis in used})
 
@@ -125,7 +128,12 @@ def without_optional(case: Case, signature: Signature, arguments: Sequence[Param
 def _same_name(own: str, name: str) -> bool:
     """Return whether the subject's name of an argument means the reference's input: ``h0`` is ``h_0``, ``mask`` is ``attn_mask``."""
     one, other = (text.lower().replace("_", "") for text in (own, name))
-    return one == other or (name == "attn_mask" and one in {"mask", "attentionmask"})
+    return one == other or (name in {"attn_mask", "attention_mask"} and one in {"mask", "attnmask", "attentionmask"})
+
+
+def _means(own: str, name: str) -> bool:
+    """Return whether the subject's name of an argument means the reference's input, possibly by its first letters: ``q`` is ``query``."""
+    return _same_name(own, name) or name.startswith(own.lower())
 
 
 def _shapes(pair: Pair) -> list[Shape]:

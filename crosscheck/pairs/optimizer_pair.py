@@ -39,7 +39,7 @@ class OptimizerPair(Declaration):
     shapes : mapping of str to tuple of int
         Shapes of the parameters to update.
     steps : int
-        How many steps are compared.
+        How many steps are compared; the default is enough for a counter of steps to matter.
     state : mapping of str to str
         ``{"m": "exp_avg"}``: the subject's m corresponds to the reference's exp_avg and is compared after every step.
     velocity : sequence of str
@@ -52,7 +52,7 @@ class OptimizerPair(Declaration):
     subject: Any
     reference: Any
     shapes: Mapping[str, Shape] = field(default_factory=lambda: dict(_SHAPES))
-    steps: int = 5
+    steps: int = 25
     state: Mapping[str, str] = field(default_factory=dict)
     velocity: Sequence[str] = ()
     name: str = ""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.adapted_layer import AdaptedLayer
-from crosscheck.adapters.convention import Instance
+from crosscheck.adapters.convention import Convention, Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
 from crosscheck.adapters.match_params import mapped, mapped_buffers, possible_buffers
 from crosscheck.adapters.recognise import recognise
 from crosscheck.core.arguments import Case, Labels, Signature, flat, quantity_of_output
-from crosscheck.core.guard import SubjectError, contained
+from crosscheck.core.guard import SubjectError, contained, silenced
 from crosscheck.core.inputs import EVALUATED, FAMILIES, Family
 from crosscheck.core.operation import DTYPES, GRAD_INPUT, INPUT, OUTPUT, Call, Shape, is_grad_input, is_output
 from crosscheck.core.precision import Array
@@ -96,9 +96,14 @@ class Prepared(Ready):
 
     @property
     def evaluating(self) -> Prepared:
-        """The same pair with subject and references in evaluation mode."""
+        """The same pair with subject and references in evaluation mode, where a single sample is tried, too, as in a prediction."""
         references = [reference.evaluating for reference in self.references]
-        return replace(self, layer=replace(self.layer, training=False, mask=""), references=references, evaluates=True, benches={})
+        layer = replace(self.layer, training=False, mask="")
+        found = replace(self, layer=layer, references=references, evaluates=True, benches={})
+        single = self.cases[0].resized({batch: 1}) if (batch := batch_axis(self.cases[0])) else self.cases[0]
+        if single in (*self.cases, *self.derived) or self.pair.fixed_batch or not accepted(found, single):
+            return found
+        return replace(found, sizes=Derived((*self.derived, single), self.sizes.refused))
 
     @property
     def stateless(self) -> Prepared:
@@ -160,7 +165,7 @@ def prepare_layer(pair: Pair) -> Prepared:
     cases = declared_cases(pair, signature, pair.labels if pair.labels is not None else bool(references and references[0].labels))
     if signature is not None and not pair.inputs:
         cases = [without_optional(case, signature, convention.arguments, list(pair.params)) for case in cases]
-    convention = convention.taking(len(cases[0].inputs), 1)
+    convention = _taking(convention, cases[0], 1)
     probe = convention.instance()  # a subject that cannot be copied fails here once, not in every check
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
@@ -186,7 +191,8 @@ def prepare_layer(pair: Pair) -> Prepared:
     draft = Prepared(pair, layer, references, cases, param_shapes, inferred, 1, buffers=statistics, no_evaluation=why_not)
     draft = _with_outputs(draft, signature)
     fixed = _fixed(pair, cases[0], draft.layer.convention.one_sample)
-    draft = replace(draft, sizes=_sizes(draft, fixed))
+    with silenced():  # a reference may warn of sizes that nobody declared
+        draft = replace(draft, sizes=_sizes(draft, fixed))
     if (tried := draft.bench_case) not in cases:
         draft.inferred.append(f"contracts use {tried.shape[0]} samples: at most {BUDGET:,} input numbers, or two samples")
     settled = references[0].elements if references else None
@@ -265,10 +271,14 @@ def _of_shapes(case: Case, shapes: Sequence[Shape]) -> Case | None:
 
 
 def batch_axis(case: Case) -> str:
-    """Return the name of the axis of the samples: one called batch, or else the first of the first input; empty if that has a fixed length."""
+    """Return the name of the axis of the samples: one called batch, or else the first of the first input.
+
+    It is empty if that has a fixed length, or if an input has it twice, as a square matrix has.
+    """
     named = next((axis for axis in case.sizes if axis.lower() in _BATCH_NAMES), "")
     first = next((one for one in case.inputs.values() if one.axes), None)
-    return named or (str(first.axes[0]) if first is not None and isinstance(first.axes[0], str) else "")
+    found = named or (str(first.axes[0]) if first is not None and isinstance(first.axes[0], str) else "")
+    return "" if any(list(one.axes).count(found) > 1 for one in case.inputs.values()) else found
 
 
 _BATCH_NAMES = ("batch", "n", "b", "samples", "batch_size")
@@ -278,14 +288,15 @@ def _with_outputs(draft: Prepared, signature: Signature | None) -> Prepared:
     """Return the pair with the names of its outputs, as its reference and its subject return them, and those that get an upstream gradient."""
     pair, convention = draft.pair, draft.layer.convention
     call = draft.call(draft.cases[0], FAMILIES["normal"], "float64", 0, {OUTPUT: ()})
-    outputs = draft.references[0].describe(draft.undropped(call)) if draft.references else [Output(())] * max(1, len(pair.outputs))
+    with silenced():
+        outputs = draft.references[0].describe(draft.undropped(call)) if draft.references else [Output(())] * max(1, len(pair.outputs))
     names = tuple(pair.outputs) or (signature.outputs if signature is not None else ())
     names = (*names, *(str(number) if number else OUTPUT for number in range(len(names), len(outputs))))
     if len(pair.outputs) > len(outputs):
         raise pair.error(f"outputs names {len(pair.outputs)} outputs, {', '.join(pair.outputs)}; the reference returns {len(outputs)}")
     count, inferred = len(pair.outputs) or len(outputs), list[str]()
     if count > 1 and not pair.outputs:
-        several = replace(draft.layer, convention=convention.taking(len(draft.cases[0].inputs), count))
+        several = replace(draft.layer, convention=_taking(convention, draft.cases[0], count))
         count = min(count, _returned(several, call))
         if count < len(outputs):
             inferred.append(f"your code returns {', '.join(names[:count])}; not compared: {', '.join(names[count:])}")
@@ -298,8 +309,13 @@ def _with_outputs(draft: Prepared, signature: Signature | None) -> Prepared:
         inferred.append(f"backward gets the upstream gradient of {', '.join(graded)}; that of the other outputs is zero")
     whole = frozenset(quantity for quantity, output in zip(quantities, outputs, strict=True) if output.whole)
     further = tuple(name for name in replace(draft, outputs=quantities).quantities if is_output(name) or is_grad_input(name))
-    layer = replace(draft.layer, convention=convention.taking(len(draft.cases[0].inputs), count), whole=whole, further=further)
+    layer = replace(draft.layer, convention=_taking(convention, draft.cases[0], count), whole=whole, further=further)
     return replace(draft, layer=layer, outputs=quantities, upstream=tuple(graded), inferred=[*draft.inferred, *inferred])
+
+
+def _taking(convention: Convention, case: Case, outputs: int) -> Convention:
+    """Return the convention for the inputs of a case and so many outputs."""
+    return convention.taking(len(case.inputs), outputs, sum(one.gradient for one in case.inputs.values()))
 
 
 def _returned(layer: AdaptedLayer, call: Call) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 from crosscheck.core.arguments import Case, Signature
 from crosscheck.core.operation import Call, InTraining, Oracle, Shape
+from crosscheck.core.precision import Array
 from crosscheck.core.training import MakeTraining
 from crosscheck.oracles.network import Architecture
 from crosscheck.oracles.optimizers import SgdSettings
@@ -76,7 +77,7 @@ def resolved(reference: Any, framework: str = "") -> Reference:
         raise UnknownReferenceError(f"{reference.__name__} is a class, expected one of its instances: reference={reference.__name__}(...)")
     if callable(getattr(reference, "vjp", None)):
         return _by_protocol(reference)
-    module = _framework_module(framework or _package(reference))
+    module = _framework_module(framework or package_of(reference))
     try:
         if not hasattr(module, "in_training"):
             return _by_protocol(module.oracle(reference))
@@ -95,6 +96,15 @@ def in_training(reference: Any, framework: str = "") -> InTraining | None:
         return resolved(reference, framework).training
     except UnknownReferenceError:
         return None
+
+
+def own_parameters(reference: Any) -> dict[str, Array]:
+    """Return the values of the parameters that a framework's module has, by name; empty for functions and other objects."""
+    package = framework_of(reference)
+    if not package or callable(getattr(reference, "vjp", None)):
+        return {}
+    values = getattr(_framework_module(package), "parameter_values", None)
+    return {} if values is None else dict(values(reference))
 
 
 def framework_of(thing: Any) -> str:
@@ -138,7 +148,7 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
 
     Other objects raise :class:`UnknownReferenceError`; ``framework`` is as for :func:`resolved`.
     """
-    module = _framework_module(framework or _package(reference), "training")
+    module = _framework_module(framework or package_of(reference), "training")
     try:
         layers = module.layers_of(reference, loss)
         shapes = {name: module.parameter_shapes(layer) for name, layer in layers.items()}
@@ -168,7 +178,7 @@ def resolved_optimizer(reference: Any, framework: str = "") -> OptimizerReferenc
             f"the reference has the type {type(reference).__name__}, expected a function of the parameters that returns an optimizer: "
             "lambda params: torch.optim.SGD(params, lr=0.1)"
         )
-    module = _framework_module(framework or _package(reference), "optimizers")
+    module = _framework_module(framework or package_of(reference), "optimizers")
     return OptimizerReference(module.NAME, module.optimizer(reference))
 
 
@@ -185,8 +195,8 @@ def _by_protocol(reference: Any) -> Reference:
     return Reference(name, reference, labels=labels, modes=modes, refused=tuple(getattr(reference, "refused", ())), **own)
 
 
-def _package(reference: Any) -> str:
-    """Return the framework to which a reference belongs, or to which a plain function's code refers."""
+def package_of(reference: Any) -> str:
+    """Return the framework to which a reference belongs, or to which a plain function's code refers; :class:`UnknownReferenceError` if none."""
     if found := framework_of(reference):
         return found
     function = getattr(reference, "func", reference)

@@ -56,4 +56,4 @@ class Pool:
 
 def pool_with_rule(rule: str, ties: Any = "first") -> Pair:
     """Return a pool of a rule that is declared to be of another one."""
-    return Pair(Pool(rule), nn.MaxPool2d(2), [(2, 2, 6, 6)], ties=ties, name="pool")
+    return Pair(Pool(rule), nn.MaxPool2d(2), [(2, 2, 6, 6)], ties=ties, name="pool", fixed={2, 3})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from crosscheck.core.precision import Array
@@ -42,6 +44,10 @@ class Recurrent:
         """Return the state's product and bias."""
         return np.asarray(h @ self.params["weight_hh_l0"].T + self.params["bias_hh_l0"])
 
+    def way_back(self, time: int) -> Iterable[int]:
+        """Return the steps in the order in which the gradient goes through them."""
+        return reversed(range(time))
+
     def forward(self, x: Array) -> Array:
         """Return ``(batch, time * hidden + states * hidden)``."""
         self._x, self._before, self._kept = x, [], []
@@ -61,7 +67,7 @@ class Recurrent:
         outputs, grads = columns[:time], tuple(columns[time:])
         grad_input = np.zeros_like(self._x)
         self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
-        for now in reversed(range(time)):
+        for now in self.way_back(time):
             first, second, before = self.back((grads[0] + outputs[now], *grads[1:]), self._kept[now])
             self.grads["weight_ih_l0"] += first.T @ self._x[:, now]
             self.grads["weight_hh_l0"] += second.T @ self._before[now]

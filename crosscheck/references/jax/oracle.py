@@ -6,9 +6,9 @@ theory, as in ``JaxOracle(function, Multilinear())``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -16,11 +16,13 @@ import jax
 import numpy as np
 import numpy.typing as npt
 from jax import lax
+from jax.extend import core
 
+from crosscheck.core.arguments import Signature, flat
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.theories import Measured
-from crosscheck.references.functions import REFUSALS, applied, refusing, title, unusable
+from crosscheck.references.functions import REFUSALS, Output, applied, refusing, title, unusable
 from crosscheck.references.jax.noise import perturbed as jax_noise
 
 NAME = f"JAX {jax.__version__}"
@@ -32,6 +34,9 @@ _LARGE = 2**14
 """Programs with at least this number of input elements are optimised; for smaller programs, optimising takes longer than unoptimised runs."""
 
 Function = Callable[..., Any]
+
+Arrange = Callable[[Mapping[str, Any]], Sequence[Any]]
+"""A function of inputs by name, in the call's order, that returns the positional arguments of another function."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,9 @@ class JaxOracle:
     Attributes
     ----------
     function : callable
-        It gets the input, the call's labels or mask, if any, and the parameters: by name, or in order if its arguments are positional-only. If it has
-        buffers, it gets them like parameters, and returns the output and a dict of their new values. JAX must be able to trace it.
+        It gets the inputs, also those without a gradient, in the call's order, and the parameters: by name, or in order if its arguments are
+        positional-only. It returns an array, or several in nested tuples, lists or dicts. If it has buffers, it gets them like parameters, and
+        returns its outputs and a dict of the buffers' new values. JAX must be able to trace it.
     theory : Rounding
         The error theory of the function, without the errors of subnormal numbers, which XLA replaces by zero.
     shapes, labels, modes
@@ -97,6 +103,10 @@ class JaxOracle:
         Whether the function gets the mask of a dropout.
     device : jax.Device, optional
         The device that computes; by default the first CPU.
+    arranged : callable, optional
+        Returns the positional arguments of the function, given the inputs by name in the call's order; by default the inputs themselves.
+    signature : Signature, optional
+        What the function says of its arguments and results.
     """
 
     function: Function
@@ -111,6 +121,8 @@ class JaxOracle:
     masked: bool = False
     name: str = NAME
     device: Any = None
+    arranged: Arrange | None = None
+    signature: Signature | None = None
 
     @property
     def rounding(self) -> Rounding:
@@ -118,9 +130,16 @@ class JaxOracle:
         return Flushing(self.theory)
 
     def vjp(self, call: Call) -> dict[str, Array]:
-        """Return the output and gradients. A loss gets the call's labels; an operation with kinks gets the call's decisions, if there are any."""
+        """Return the outputs and gradients. An operation with kinks gets the call's decisions, if there are any, in place of its constants."""
         with self._computing(call):
-            return _named(call, _compiled(self._program(call), _kinds(call))(_given(call)))
+            results = _named(call, _compiled(self._program(call), _kinds(call))(_given(call)))
+        for name, value in results.items():
+            if value.dtype.kind == "f" and value.dtype.itemsize < call.dtype.itemsize:
+                raise RefusedError(
+                    f"{self.name}'s {title(self.function)} computes {name} in {value.dtype}, although its arguments are {call.dtype}; convert whole "
+                    "numbers and booleans before they are averaged: x.astype(float).mean()"
+                )
+        return results
 
     def noisy_runs(self, call: Call, scale: float, runs: int, seed: int, underflow: float = 0.0, flushed: float = 0.0) -> dict[str, Array]:
         """Return the results of :meth:`vjp` in a batch of perturbed runs, stacked along a new first axis.
@@ -147,26 +166,38 @@ class JaxOracle:
         """Return the function's decisions at its kinks; None if the kinks are unknown."""
         return None if self.kinks is None else self.kinks.decide(x)
 
+    def describe(self, call: Call) -> list[Output]:
+        """Return what is known of the function's outputs for a call, in order, without their names. The function is traced, but not computed."""
+        with self._computing(call):
+            return self._program(call).described(_kinds(call))
+
     def _program(self, call: Call) -> _Program:
-        function = self.kinks.impose if self.kinks is not None and "decisions" in call.constants else self.function
-        return _Program(function, id(function), tuple(call.params), tuple(call.buffers), call.grad_output is not None)
+        imposed = self.kinks is not None and "decisions" in call.constants
+        function = self.kinks.impose if self.kinks is not None and imposed else self.function
+        arranged = None if imposed else self.arranged
+        names = _Names(
+            tuple(call.inputs), tuple(call.params), tuple(call.buffers), _constants(call), tuple(call.cotangents), call.outputs, _order(call)
+        )
+        return _Program(function, arranged, (id(function), id(arranged)), names)
 
     @contextmanager
     def _computing(self, call: Call) -> Iterator[None]:
         """Set up JAX for the oracle's device and full precision; errors of JAX become :class:`RefusedError` with the refused shapes."""
-        with refusing(self.name, self.function, call, (*REFUSALS, ZeroDivisionError)), full_precision(self.device):
+        # In float32, JAX does not know float64, as by default: a constant such as numpy.sqrt(8) would turn everything after it into float64.
+        precision = full_precision(self.device, double=call.dtype != np.float32)
+        with refusing(self.name, self.function, call, (*REFUSALS, ZeroDivisionError)), precision:
             yield
 
 
 @contextmanager
-def full_precision(device: Any = None, tf32: bool = False) -> Iterator[None]:
-    """Make JAX compute, also multiply matrices, in the precision of its arguments, including float64.
+def full_precision(device: Any = None, tf32: bool = False, double: bool = True) -> Iterator[None]:
+    """Make JAX compute, also multiply matrices, in the precision of its arguments, including float64 if ``double`` is true.
 
     The settings hold only inside the block and in this thread, so that other code in the process that uses JAX is not affected. By default, the first
     CPU computes. With ``tf32``, a GPU may multiply float32 in TF32.
     """
     products = jax.default_matmul_precision("tensorfloat32" if tf32 else "highest")
-    with jax.enable_x64(True), jax.default_device(device or jax.devices("cpu")[0]), products:
+    with jax.enable_x64(double), jax.default_device(device or jax.devices("cpu")[0]), products:
         yield
 
 
@@ -184,51 +215,121 @@ def described(device: jax.Device) -> str:
     return "cpu" if device.platform == "cpu" else f"{device.platform}:{device.id} ({device.device_kind})"
 
 
-@dataclass(frozen=True)
-class _Program:
-    """A function of all arguments, which JAX traces. Programs are compared by the identity of ``function``, which need not be hashable."""
+class _Names(NamedTuple):
+    """The names of a program's arguments and outputs, each in order."""
 
-    function: Function = field(compare=False)
-    identity: int
+    inputs: tuple[str, ...]
     params: tuple[str, ...]
     buffers: tuple[str, ...]
-    backward: bool
-
-    def __call__(self, given: _Given) -> tuple[Any, ...]:
-        """Return the output, the new value of each buffer, and the gradients with respect to the input and each parameter."""
-
-        def forward(x: Any, *params: Any) -> tuple[Any, tuple[Any, ...]]:
-            named = dict(zip((*self.params, *self.buffers), (*params, *given.buffers), strict=True))
-            results = applied(self.function, (x, *given.constants), named)
-            output, after = results if self.buffers else (results, {})
-            if not isinstance(output, jax.Array):
-                name = title(self.function)
-                raise RefusedError(f"{name} returned a {type(output).__name__}, expected one array; declare a function that returns only this one")
-            return output, tuple(after[name] for name in self.buffers)
-
-        if not self.backward:
-            output, after = forward(given.x, *given.params)
-            return (output, *after)
-        output, pull, after = jax.vjp(forward, given.x, *given.params, has_aux=True)
-        return (output, *after, *pull(lax.convert_element_type(given.grad_output, output.dtype)))
+    constants: tuple[str, ...]
+    cotangents: tuple[str, ...]
+    outputs: tuple[str, ...]
+    order: tuple[str, ...]
 
 
 class _Given(NamedTuple):
-    """The arguments of a program."""
+    """The arguments of a program, in the order of their names."""
 
-    x: Any
+    inputs: tuple[Any, ...]
     params: tuple[Any, ...]
     buffers: tuple[Any, ...]
     constants: tuple[Any, ...]
-    grad_output: Any
+    cotangents: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A function of all arguments, which JAX traces. Programs are compared by the identity of their functions, which need not be hashable."""
+
+    function: Function = field(compare=False)
+    arranged: Arrange | None = field(compare=False)
+    identity: tuple[int, int]
+    names: _Names
+
+    def __call__(self, given: _Given) -> tuple[Any, ...]:
+        """Return the outputs, the new value of each buffer, and the gradients with respect to each input and parameter."""
+        names = self.names
+
+        def forward(inputs: Any, params: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+            outputs, after = self.forward(given._replace(inputs=inputs, params=params))
+            # An output of whole numbers has no gradient, whatever the upstream gradient is.
+            pulled = tuple(output for name, output in zip(names.outputs, outputs, strict=True) if name in names.cotangents and _is_real(output))
+            return pulled, (*outputs, *after)
+
+        if not names.cotangents:
+            return forward(given.inputs, given.params)[1]
+        pulled, pull, results = jax.vjp(forward, given.inputs, given.params, has_aux=True)
+        upstream = dict(zip(names.cotangents, given.cotangents, strict=True))
+        wanted = [upstream[name] for name, output in zip(names.outputs, results, strict=False) if name in upstream and _is_real(output)]
+        cotangents = tuple(lax.convert_element_type(value, output.dtype) for value, output in zip(wanted, pulled, strict=True))
+        grad_inputs, grad_params = pull(cotangents)
+        return (*results, *grad_inputs, *grad_params)
+
+    def forward(self, given: _Given) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Return the outputs, all if the program names none, and the new value of each buffer."""
+        names = self.names
+        known = dict(zip((*names.inputs, *names.constants), (*given.inputs, *given.constants), strict=True))
+        named = dict(zip((*names.params, *names.buffers), (*given.params, *given.buffers), strict=True))
+        arguments = {name: known[name] for name in names.order}
+        returned = applied(self.function, list(arguments.values()) if self.arranged is None else self.arranged(arguments), named)
+        returned, after = returned if names.buffers else (returned, {})
+        return self._outputs(returned), tuple(after[name] for name in names.buffers)
+
+    def _outputs(self, returned: Any) -> tuple[Any, ...]:
+        found, wanted = flat(returned), self.names.outputs
+        if len(found) >= max(1, len(wanted)) and all(isinstance(value, jax.Array) for value in found):
+            return tuple(found[: len(wanted)] if wanted else found)
+        wrong = [f"a {type(value).__name__}" for value in found if not isinstance(value, jax.Array)]
+        kind = (wrong or [{0: "nothing", 1: "one array"}.get(len(found), f"{len(found)} arrays")])[0]
+        expected = f"{len(wanted)} arrays: {', '.join(wanted)}" if len(wanted) > 1 else "one array"
+        raise RefusedError(f"{title(self.function)} returned {kind}, expected {expected}; declare a function that returns only these")
+
+    def described(self, kinds: _Given) -> list[Output]:
+        """Return what is known of all outputs, for arguments of the given shapes and dtypes. Outputs without a derivative have no gradient."""
+        everything = replace(self, names=self.names._replace(outputs=(), cotangents=()))
+        outputs: list[Output] = []
+
+        def moved(given: _Given, tangents: Any) -> tuple[Any, ...]:
+            def forward(inputs: Any, params: Any) -> tuple[Any, ...]:
+                found, _ = everything.forward(given._replace(inputs=inputs, params=params))
+                outputs[:] = [Output(tuple(value.shape), not _is_real(value)) for value in found]
+                return tuple(value for value in found if _is_real(value))
+
+            return tuple(jax.jvp(forward, (given.inputs, given.params), tangents)[1])
+
+        traced = jax.make_jaxpr(moved)(kinds, (kinds.inputs, kinds.params)).jaxpr
+        depends = iter(_depends(traced, traced.invars[len(jax.tree.leaves(kinds)) :]))
+        return [replace(output, gradient=not output.whole and next(depends)) for output in outputs]
+
+
+def _depends(program: Any, on: Sequence[Any]) -> list[bool]:
+    """Return for each result of a traced program whether it depends on any of these arguments."""
+    moving = set(on)
+    for equation in program.eqns:
+        if any(not isinstance(atom, core.Literal) and atom in moving for atom in equation.invars):
+            moving.update(equation.outvars)
+    return [not isinstance(atom, core.Literal) and atom in moving for atom in program.outvars]
+
+
+def _is_real(value: Any) -> bool:
+    return bool(jax.numpy.issubdtype(value.dtype, jax.numpy.inexact))
+
+
+def _constants(call: Call) -> tuple[str, ...]:
+    # If the decisions are given, the function needs neither labels nor a mask.
+    return ("decisions",) if "decisions" in call.constants else tuple(call.constants)
+
+
+def _order(call: Call) -> tuple[str, ...]:
+    if "decisions" in call.constants:
+        return (next(iter(call.inputs)), "decisions")
+    return tuple(call.order or (*call.inputs, *call.constants))
 
 
 def _given(call: Call, kind: Callable[[Any], Any] = lambda value: value) -> _Given:
-    # If the decisions are given, the function needs neither labels nor a mask.
-    names = ("decisions",) if "decisions" in call.constants else ("labels", "mask")
-    constants = tuple(kind(call.constants[name]) for name in names if name in call.constants)
-    params, buffers = (tuple(kind(value) for value in arrays.values()) for arrays in (call.params, call.buffers))
-    return _Given(kind(call.x), params, buffers, constants, None if call.grad_output is None else kind(call.grad_output))
+    constants = [call.constants[name] for name in _constants(call)]
+    groups = (call.inputs.values(), call.params.values(), call.buffers.values(), constants, call.cotangents.values())
+    return _Given(*(tuple(map(kind, values)) for values in groups))
 
 
 def _kinds(call: Call) -> _Given:
@@ -236,9 +337,11 @@ def _kinds(call: Call) -> _Given:
     return _given(call, lambda value: jax.ShapeDtypeStruct(value.shape, value.dtype))
 
 
-def _named(call: Call, results: tuple[Any, ...]) -> dict[str, Array]:
-    names = ("output", *call.buffers, "grad_input", *(f"{name}.grad" for name in call.params))
-    return {name: np.array(value) for name, value in zip(names, results, strict=False)}
+def _named(call: Call, results: Sequence[Any]) -> dict[str, Array]:
+    """Return the results of a program by name; whole numbers are converted to the precision of the call."""
+    names = (*call.outputs, *call.buffers, *call.variables())
+    arrays = {name: np.array(value) for name, value in zip(names, results, strict=False)}
+    return {name: value.astype(call.dtype) if value.dtype.kind in "biu" else value for name, value in arrays.items()}
 
 
 @lru_cache(maxsize=_KEPT)
@@ -305,5 +408,6 @@ def _widened(bound: Bound, precision: Precision) -> Bound:
 
 def _subnormal(call: Call) -> bool:
     """Return whether a call has subnormal numbers, which the oracle replaces by zero."""
-    given = [call.x, *call.params.values(), *([] if call.grad_output is None else [call.grad_output])]
+    arrays = (call.inputs, call.params, call.cotangents, call.constants)
+    given = [value for group in arrays for value in group.values() if value.dtype.kind == "f"]
     return any(bool(((array != 0) & (np.abs(array) < _NORMAL)).any()) for array in given)

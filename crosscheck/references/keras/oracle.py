@@ -1,6 +1,6 @@
 """Keras 3 on JAX: layers, losses and functions as oracles.
 
-A layer is created again from its config, in the precision of the input. Its ``stateless_call`` is a pure function of JAX arrays, which
+A layer is created again from its config, in the precision of its arguments. Its ``stateless_call`` is a pure function of JAX arrays, which
 :mod:`crosscheck.references.jax.oracle` handles like any other function. A table has the error theories of some layers; the rounding errors of other
 layers are measured.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
@@ -25,9 +25,12 @@ if "keras" not in sys.modules:
 import keras
 from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
-from crosscheck.core.operation import RefusedError, Rounding
-from crosscheck.oracles.theories import CrossEntropy, Measured, Multilinear, Selection, Softmax
+from crosscheck.core.arguments import Labels, Signature
+from crosscheck.core.operation import Arrays, RefusedError, Rounding
+from crosscheck.oracles.theories import CrossEntropy, Measured, Multilinear, Selection, Softmax, Where
+from crosscheck.references.functions import title
 from crosscheck.references.jax.oracle import JaxOracle, sign_kinks, window_kinks
+from crosscheck.references.keras.signatures import WEIGHTS, Passed, passed, signature_of, takes_target_first, turned_round
 
 NAME = f"Keras {keras.__version__} on JAX {jax.__version__}"
 
@@ -38,12 +41,13 @@ _WITH_MODES = (keras.layers.BatchNormalization, keras.layers.Dropout)
 
 
 def oracle(reference: Any, training: bool = False) -> JaxOracle:
-    """Return the oracle of a layer, a loss or a function of ``keras.ops``; it computes in the precision of its input.
+    """Return the oracle of a layer, a loss or a function of ``keras.ops``; it computes in the precision of its arguments.
 
     Parameters
     ----------
     reference : keras.Layer, keras.losses.Loss or callable
-        A loss gets the input as the prediction, and the labels.
+        A loss takes the prediction, the target and, if the call has them, weights of the samples under the name ``sample_weight``; so does a function
+        whose first arguments are called ``y_true`` and ``y_pred``.
     training : bool
         Whether a layer that has modes is in training mode.
 
@@ -54,23 +58,32 @@ def oracle(reference: Any, training: bool = False) -> JaxOracle:
     """
     if (backend := keras.backend.backend()) != "jax":
         raise TypeError(f"Keras runs on the backend {backend}, expected jax; set KERAS_BACKEND=jax before keras is imported")
+    says = signature(reference)
     if isinstance(reference, keras.losses.Loss):
         config = reference.get_config()
 
-        def loss(x: Any, labels: Any) -> Any:
-            return type(reference).from_config({**config, "dtype": str(x.dtype)})(labels, x)
+        def loss(target: Any, prediction: Any, sample_weight: Any = None) -> Any:
+            return type(reference).from_config({**config, "dtype": str(prediction.dtype)})(target, prediction, sample_weight)
 
-        return JaxOracle(_in_precision_of_input(loss, type(reference).__name__), _loss_theory(reference), labels=True, name=NAME)
+        function = _in_precision_of_arguments(loss, type(reference).__name__)
+        labels = says is None or isinstance(list(says.inputs(2).values())[1], Labels)
+        return JaxOracle(function, _loss_theory(reference), labels=labels, name=NAME, arranged=turned_round, signature=says)
     if not isinstance(reference, keras.Layer):
-        name = str(getattr(reference, "__name__", type(reference).__name__))
-        return JaxOracle(_in_precision_of_input(reference, name), name=NAME)
+        arranged = turned_round if takes_target_first(reference) else None
+        return JaxOracle(_in_precision_of_arguments(reference, title(reference)), name=NAME, arranged=arranged, signature=says)
     if training and any(variable.path.endswith(_SEED) for variable in reference.variables):
         raise TypeError(
             f"keras.layers.{type(reference).__name__} draws its own mask in training, so that no other code can agree with it; "
             "let both sides use the same mask, set rate=0, or compare it in evaluation mode"
         )
     known = _THEORIES[type(reference)](reference) if type(reference) in _THEORIES else {}
-    return JaxOracle(LayerFunction(reference, training), shapes=parameter_shapes(reference), modes=has_modes(reference), name=NAME, **known)
+    function, shapes = LayerFunction(reference, training), parameter_shapes(reference)
+    return JaxOracle(function, shapes=shapes, modes=has_modes(reference), name=NAME, arranged=function.arranged, signature=says, **known)
+
+
+def signature(reference: Any) -> Signature | None:
+    """Return what a layer or loss of Keras says of its arguments and results; None if that is not known."""
+    return signature_of(reference)
 
 
 @contextmanager
@@ -91,7 +104,7 @@ def in_precision(dtype: Any) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class LayerFunction:
-    """A layer as a function of its input and, by name, its parameters and buffers; the layer itself is never changed."""
+    """A layer as a function of its inputs and, by name, its parameters and buffers; the layer itself is never changed."""
 
     layer: Any
     training: bool = False
@@ -101,10 +114,16 @@ class LayerFunction:
     def __name__(self) -> str:
         return type(self.layer).__name__
 
-    def __call__(self, x: Any, **given: Any) -> Any:
+    def arranged(self, arguments: Mapping[str, Any]) -> tuple[Passed]:
+        """Return inputs that are given by name as the layer takes them."""
+        return (passed(self.layer, arguments),)
+
+    def __call__(self, *inputs: Any, **given: Any) -> Any:
         """Return the output or, if buffers are given, the output and a dict of their new values."""
-        with in_precision(x.dtype):
-            layer = self._in_precision(x)
+        arguments = inputs[0] if isinstance(inputs[0], Passed) else Passed(inputs, {})
+        dtype = _precision([*jax.tree.leaves((arguments.positional, dict(arguments.named))), *given.values()])
+        with in_precision(dtype):
+            layer = self._in_precision(dtype, arguments)
             names, buffers = names_of(layer), names_of(layer, trainable=False)
             if unknown := set(given) - set(names) - set(buffers):
                 known = ", ".join([*names, *buffers]) or "none"
@@ -114,24 +133,34 @@ class LayerFunction:
             own = {name: variable.value for name, variable in zip(buffers, layer.non_trainable_variables, strict=True)}
             fixed = [given.get(name, own[name]) for name in buffers]
             mode = {"training": self.training} if self.training or has_modes(layer) else {}
-            output, after = layer.stateless_call([given[name] for name in names], fixed, x, **mode)
+            values = [given[name] for name in names]
+            output, after = layer.stateless_call(values, fixed, *arguments.positional, **arguments.named, **mode)
         changed = {name: value for name, value in zip(buffers, after, strict=True) if name in given}
         return (output, changed) if changed else output
 
-    def _in_precision(self, x: Any) -> Any:
-        """Return a copy of the layer in the precision of ``x``, created from the layer's config once for each precision."""
-        dtype = str(x.dtype)
+    def _in_precision(self, dtype: str, arguments: Passed) -> Any:
+        """Return a copy of the layer in a precision, created from the layer's config once for each precision."""
         if dtype not in self._made:
             # The variables must be concrete, because later traces use them, too.
             with jax.ensure_compile_time_eval():
                 layer = type(self.layer).from_config(_in_dtype(self.layer.get_config(), dtype))
                 if not layer.built:
-                    layer.build(x.shape)
+                    self._build(layer, arguments)
                 if self.layer.built:
                     for mine, theirs in zip(layer.non_trainable_variables, self.layer.non_trainable_variables, strict=True):
                         mine.assign(np.asarray(theirs.value).astype(str(mine.dtype)))
             self._made[dtype] = layer
         return self._made[dtype]
+
+    def _build(self, layer: Any, arguments: Passed) -> None:
+        first = next(iter([*arguments.positional, *arguments.named.values()]))
+        if not arguments.named and len(arguments.positional) == 1 and not isinstance(first, list):
+            layer.build(first.shape)
+        elif self.layer.built:
+            layer.build_from_config(self.layer.get_build_config())
+        else:
+            zeros = jax.tree.map(lambda value: np.zeros(value.shape, value.dtype), (arguments.positional, dict(arguments.named)))
+            layer(*zeros[0], **zeros[1])
 
 
 def _in_dtype(config: Any, dtype: str) -> Any:
@@ -158,13 +187,18 @@ def names_of(layer: Any, trainable: bool = True) -> list[str]:
     return [path[-1] if unique else ".".join(path) for path in paths(layer.trainable_variables if trainable else layer.non_trainable_variables)]
 
 
-def _in_precision_of_input(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return the function with a new name; Keras then computes in the precision of the function's input."""
+def _precision(arguments: Sequence[Any]) -> str:
+    """Return the precision of the first argument that holds real numbers."""
+    return next((str(value.dtype) for value in arguments if jax.numpy.issubdtype(value.dtype, jax.numpy.floating)), "float64")
+
+
+def _in_precision_of_arguments(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return the function with a new name; Keras then computes in the precision of the function's arguments."""
 
     @wraps(function)
-    def run(x: Any, *others: Any, **params: Any) -> Any:
-        with in_precision(x.dtype):
-            return function(x, *others, **params)
+    def run(*inputs: Any, **params: Any) -> Any:
+        with in_precision(_precision([*inputs, *params.values()])):
+            return function(*inputs, **params)
 
     run.__name__ = name
     return run
@@ -201,7 +235,8 @@ def _loss_theory(loss: Any) -> Rounding:
     known = type(loss) is keras.losses.SparseCategoricalCrossentropy and config["from_logits"] and config.get("ignore_class") is None
     if not known or config["reduction"] not in ("sum", "sum_over_batch_size"):
         return Measured()
-    return CrossEntropy("sum" if config["reduction"] == "sum" else "mean")
+    theory = CrossEntropy("sum" if config["reduction"] == "sum" else "mean")
+    return Where(lambda call: call.x.ndim == 2 and WEIGHTS not in call.constants, theory)
 
 
 _THEORIES: dict[type, Callable[[Any], dict[str, Any]]] = {
@@ -220,6 +255,13 @@ def parameter_shapes(reference: Any) -> dict[str, tuple[int, ...]] | None:
     if isinstance(reference, keras.Layer) and reference.built:
         return {name: tuple(variable.shape) for name, variable in zip(names_of(reference), reference.trainable_variables, strict=True)}
     return None
+
+
+def parameter_values(reference: Any) -> Arrays:
+    """Return the values of a layer's parameters by name; empty for a function, or for a layer that is not built yet."""
+    if isinstance(reference, keras.Layer) and reference.built:
+        return {name: np.array(variable.value) for name, variable in zip(names_of(reference), reference.trainable_variables, strict=True)}
+    return {}
 
 
 def has_modes(reference: Any) -> bool:

@@ -25,7 +25,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from crosscheck.core.arguments import Signature, flat
-from crosscheck.core.operation import Call, InTraining, Oracle, RefusedError, Rounding
+from crosscheck.core.operation import Arrays, Call, InTraining, Oracle, RefusedError, Rounding
 from crosscheck.core.precision import Array
 from crosscheck.oracles.chain import Composite
 from crosscheck.oracles.theories import Measured
@@ -337,6 +337,15 @@ def parameter_shapes(reference: Reference) -> dict[str, tuple[int, ...]] | None:
     if isinstance(reference, nn.Module):
         return {name: tuple(value.shape) for name, value in reference.named_parameters()}
     return None
+
+
+def parameter_values(reference: Reference) -> Arrays:
+    """Return the values of a module's parameters, by the names of :func:`parameter_shapes`; empty for a function."""
+    if is_own(reference, nn.Sequential):
+        children = [parameter_values(child) for child in reference]
+        return {name: values[own] for names, values in zip(_chain_names(reference), children, strict=True) for name, own in names.items()}
+    own = reference.named_parameters() if isinstance(reference, nn.Module) else ()
+    return {name: array(value.double()) for name, value in own}
 
 
 def takes_labels(reference: Reference) -> bool:

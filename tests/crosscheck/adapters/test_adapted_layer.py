@@ -21,7 +21,7 @@ class TestOneSample:
     """Batches that the harness puts together."""
 
     def pair(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> Pair:
-        return Pair(Functions(forward, backward, cache=False, one_sample=True), nn.ReLU(), [(3, 4)])
+        return Pair(Functions(forward, backward, cache=False, one_sample=True), nn.ReLU(), [(3, 4)], fixed_batch=True, fixed_sizes=True)
 
     def test_shapes_that_differ(self) -> None:
         """Output sizes that depend on the values."""

@@ -95,7 +95,7 @@ def test_extra_reaches_the_backward_pass() -> None:
     """Where backward takes what forward was given by the same name it gets it, also in place of its own default."""
     instance = Functions(linear, linear_backward, {"scale": 2.0}, cache=False).instance()
     instance.load({"w": np.ones((3, 5)), "b": np.ones(3)})
-    assert instance.forward(np.ones((1, 5)), {}).tolist() == [[12, 12, 12]]
+    assert instance.forward(np.ones((1, 5))).tolist() == [[12, 12, 12]]
     assert instance.backward(np.ones((1, 3)))["b.grad"].tolist() == [2, 2, 2]
 
 
@@ -126,24 +126,53 @@ FORGOTTEN: list[tuple[Any, str]] = [
     (Functions(linear, linear_backward), "linear returned a ndarray, expected (output, cache); without a cache, declare Functions(..., cache=False)"),
     (Functions(lambda x, w, b: (x, w, b), conf_backward), "<lambda> returned a tuple of 3, expected (output, cache)"),
     (Functions(lambda x, w, b: (linear(x, w, b), (x, w)), lambda d, cache: d), "<lambda> returned 1 values, expected 3: grad_input, w.grad, b.grad"),
+    (
+        Functions(lambda x, w, b: (linear(x, w, b), x), lambda d, x: (d.T @ x, d.sum(axis=0))),
+        "<lambda> returned 2 values, expected 3: grad_input, w.grad",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("subject", "reason"), FORGOTTEN, ids=["cache", "three", "gradients"])
+@pytest.mark.parametrize(("subject", "reason"), FORGOTTEN, ids=["cache", "three", "gradients", "input"])
 def test_functions_that_return_something_else(subject: Functions, reason: str) -> None:
     result = check(Pair(subject, nn.Linear(5, 3), SHAPES, SAME), only=lambda name: name == "values-float64-normal")
     assert result.verdict is Verdict.MISMATCH
     assert result.results[0].reason.startswith(reason)
 
 
+def table_gradient(d: Array, cache: tuple[Any, Array]) -> Array:
+    """Return the gradient of a table of embeddings."""
+    ids, table = cache
+    gradient = np.zeros_like(table)
+    np.add.at(gradient, ids, d)
+    return gradient
+
+
+@pytest.mark.parametrize(
+    ("backward", "verdict"),
+    [
+        (table_gradient, Verdict.MATCH),
+        (lambda d, cache: (None, table_gradient(d, cache)), Verdict.MATCH),
+        (lambda d, cache: 2 * table_gradient(d, cache), Verdict.MISMATCH),
+        (lambda d, cache: (), Verdict.MISMATCH),
+    ],
+    ids=["left-out", "none", "wrong", "nothing"],
+)
+def test_whole_numbers_have_no_gradient(backward: Callable[..., Any], verdict: Verdict) -> None:
+    """A backward pass leaves out the gradient of an input of whole numbers, or returns None in its place."""
+    pair = Pair(Functions(lambda ids, table: (table[ids], (ids, table)), backward), nn.Embedding(7, 3), [(4, 5)], {"table": "weight"})
+    names = ("values-float64-normal", "contract-inputs_are_left_alone")
+    assert check(pair, only=lambda name: name in names).verdict is verdict
+
+
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
         (lambda x, y: x.sum(), "<lambda> returned a float64, expected (loss, dx)"),
-        (lambda x, y: (x.sum(), x, y), "<lambda> returned 3 values, expected (loss, dx)"),
+        (lambda x, y: (x.sum(), x, y, y), "backward returned 3 gradients of inputs, expected 1: grad_input"),
         (lambda x, y: (float(np.float64(1)), None), "grad_input is None: nothing was returned or stored"),
     ],
-    ids=["value", "three", "none"],
+    ids=["value", "four", "none"],
 )
 def test_loss_that_returns_something_else(function: Any, reason: str) -> None:
     result = check(Pair(LossFunction(function), nn.CrossEntropyLoss(), [(4, 6)]), only=lambda name: name == "values-float64-normal")
@@ -152,7 +181,10 @@ def test_loss_that_returns_something_else(function: Any, reason: str) -> None:
 
 
 def test_functions_are_no_loss() -> None:
-    """They get no labels; the error says which adapter passes them."""
+    """Labels are one input more than they take; the error says which adapter is for losses."""
     subject = Functions(lambda x: (x, x), lambda d, cache: d)
     result = check(Pair(subject, nn.CrossEntropyLoss(), [(4, 6)]), only=lambda name: name == "values-float64-normal")
-    assert "which passes it no labels; a loss is declared as subject=LossFunction(<lambda>)" in result.results[0].reason
+    assert (
+        "gets 2 inputs, more than it has arguments; a loss that returns its gradient, too, is declared as subject=LossFunction(<lambda>)"
+        in result.results[0].reason
+    )

@@ -128,7 +128,7 @@ class TestParameters:
         assert found.shapes == {"scale": ()}
         instance = found.instance()
         instance.load({"scale": np.array(3.0, np.float32)})
-        assert instance.forward(np.ones(2, np.float32), {}).tolist() == [3, 3]
+        assert instance.forward(np.ones(2, np.float32)).tolist() == [3, 3]
 
     @pytest.mark.parametrize("dtype", ["float64", "float32"])
     def test_held_by_a_part_too(self, dtype: str) -> None:
@@ -138,7 +138,7 @@ class TestParameters:
         instance: Any = found.instance()
         instance.load({"W": np.full((5, 3), 7, dtype), "b": np.zeros(3, dtype)})
         assert instance.layer._inner.params["W"] is instance.layer.parameters["W"]
-        assert instance.forward(np.ones((1, 5), dtype), {}).tolist() == [[35, 35, 35]]
+        assert instance.forward(np.ones((1, 5), dtype)).tolist() == [[35, 35, 35]]
         assert instance.layer.gradients["W"].dtype == dtype
         assert (adding.parameters["W"] == 1).all()
 

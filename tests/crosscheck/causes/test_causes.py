@@ -31,6 +31,7 @@ from tests.support.cases import CASES
 from tests.support.faults import FAULTS
 from tests.support.faults.outcome import first_outcome_of
 from tests.support.faults.results import RESULTS, Change, Changed, scaled
+from tests.support.functions.normalizations import ROWS
 from tests.support.layer_runs import Run, check, divergence, quantities_of, twin_of
 from tests.textbook.convolution import Conv2d
 
@@ -179,6 +180,13 @@ def test_hypothesis_that_stumbles_is_passed_over(monkeypatch: pytest.MonkeyPatch
     cause = diagnose(failed("linear", "weight.grad", lambda right, call, oracle: {"weight.grad": 2 * right["weight.grad"]}))
     assert isinstance(cause, Cause)
     assert cause.name == "constant factor"
+
+
+def test_reference_may_warn_of_inputs_that_the_search_shows_it() -> None:
+    """Warnings are errors here, and instance normalisation warns of another number of channels."""
+    pair = ROWS["instance norm"].faulty
+    result = check_pair(pair, Settings(shrink=False), only=lambda name: name == "values-float64-normal")
+    assert [one.verdict for one in result.results] == [Verdict.MISMATCH]
 
 
 def test_causes_that_cannot_be_told_apart_are_named_together() -> None:

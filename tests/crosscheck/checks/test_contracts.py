@@ -243,6 +243,14 @@ class Slow(Scale):
         return super().forward(x)
 
 
+class OfPairs(Scale):
+    """Takes a time that grows with the square of the number of samples, as all distances do."""
+
+    def forward(self, x: Array) -> Array:
+        time.sleep(4e-8 * len(x) ** 2 if len(x) > 100 else 0)
+        return super().forward(x)
+
+
 SKIPPED: list[tuple[str, Callable[[], Any], str]] = [
     ("smaller_batch_works", lambda: Dicts(Scale(), one_sample=True), "your code takes one sample at a time"),
     (ANOTHER_SIZE, Scale, "the declared shapes differ only in the number of samples"),
@@ -251,6 +259,7 @@ SKIPPED: list[tuple[str, Callable[[], Any], str]] = [
     ("backward_uses_the_mode_of_forward", Scale, "your code has no training and evaluation mode"),
     ("many_samples_work", lambda: Dicts(Scale(), one_sample=True), "your code does not take batches of any size"),
     ("many_samples_work", Slow, "your code is too slow for 21,846 samples: at its speed on 5 samples they take over 2 s"),
+    ("many_samples_work", OfPairs, "time grows faster than the number of samples, so that 21,846 would take too long"),
     (INFINITY, Scale, "the operation itself is not finite where its input is minus infinity"),
     ("backward_twice_does_not_accumulate", lambda: Dicts(Adds(), accumulates=True), "gradients are declared to accumulate"),
 ]

@@ -51,7 +51,7 @@ class Misbehaving(ObjectLayer):
 def pair(where: str, behaviour: Behaviour, **options: Any) -> Pair:
     """Return a linear layer that does something else, beside PyTorch's."""
     subject = options.pop("subject", None) or Misbehaving(where, behaviour)
-    return Pair(subject, nn.Linear(5, 3), [(2, 5)], LAYERS["linear"].params, name="linear", **options)
+    return Pair(subject, nn.Linear(5, 3), [(2, 5)], LAYERS["linear"].params, name="linear", fixed_batch=True, **options)
 
 
 def found(where: str, behaviour: Behaviour, only: str = NORMAL, timeout: float = 60.0) -> CheckResult:

@@ -164,7 +164,7 @@ def test_bad_witness_is_finite_and_within_half_of_its_digits(name: str) -> None:
 def test_bad_witness_makes_no_plain_match(name: str) -> None:
     result = result_of(name)
     judgements = [judgement for one in result.results for _, judgement in one.judgements]
-    assert len(judgements) == 2 * 2 * (len(FAMILIES) + 2)  # normal numbers are shown in two more sizes of a batch
+    assert len(judgements) >= 2 * 2 * (len(FAMILIES) + 2)  # normal numbers are shown in several more sizes
     double = [one.verdict for one in result.results if "float64" in one.check]
     assert Verdict.MISMATCH not in double
     assert result.verdict is not Verdict.MATCH or widened([judgement_facts(judgement) for judgement in judgements])

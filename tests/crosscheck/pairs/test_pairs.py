@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
-from crosscheck import Pair, PairError, PairResult, Verdict
+from crosscheck import Functions, Pair, PairError, PairResult, Verdict
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
@@ -276,3 +277,10 @@ def test_pair_in_evaluation_and_without_its_state() -> None:
     ready = prepare(Pair(BatchNorm(4), nn.BatchNorm1d(4), shapes=[(6, 4)]))
     assert (ready.evaluates, ready.evaluating.evaluates, ready.evaluating.layer.training) == (False, True, False)
     assert (list(ready.layer.layout.buffers), list(ready.stateless.layer.layout.buffers)) == (["running_mean", "running_var"], [])
+
+
+def test_square_matrix_has_no_axis_of_samples() -> None:
+    """Its product with another one has other rows and columns if it is larger: that is no reason to try one size alone."""
+    square = {"a": "size size", "b": "size size"}
+    pair = Pair(Functions(lambda a, b: (a @ b, None), lambda grad, _: (grad, grad)), torch.matmul, inputs=square, sizes={"size": 6})
+    assert [str(case) for case in prepare(pair).derived] == ["a 1x1, b 1x1", "a 7x7, b 7x7", "a 8x8, b 8x8", "a 13x13, b 13x13"]

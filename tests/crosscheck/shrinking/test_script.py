@@ -227,7 +227,7 @@ def test_right_layer_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
         ({"quantity": "scale.grad"}, "no quantity 'scale.grad'"),
         ({"params": {"weight": np.ones((2, 3))}}, "the parameters bias, weight, but the script gives weight"),
         ({"labels": np.zeros(1, dtype=int)}, "takes no labels"),
-        ({"x": np.ones((1, 3), dtype=np.int64)}, "x is int64"),
+        ({"x": np.ones((1, 3), dtype=np.int64)}, "input is int64"),
         ({"x": np.ones((1, 4))}, "refuses an input of shape (1, 4)"),
         ({"x": np.full((1, 3), np.nan)}, "not finite"),
     ],

@@ -16,7 +16,7 @@ def test_ranks_keep_order_signs_ties_and_zeros() -> None:
 def test_axes_of_one_length_are_linked() -> None:
     call = Call(np.zeros((3, 5)), {"weight": np.zeros((7, 5)), "bias": np.zeros(7)}, np.zeros((3, 7)))
     linked = linked_axes(call, lambda length: length == 7)
-    assert [each.axes for each in linked] == [((None, 0),), ((None, 1), ("weight", 1))]
+    assert [each.axes for each in linked] == [(("inputs.input", 0),), (("inputs.input", 1), ("params.weight", 1))]
 
 
 def test_fewer_elements_are_simpler_than_plainer_ones() -> None:

@@ -21,6 +21,7 @@ from tests.support.faults import (  # noqa: F401 - importing a module plants its
     optimizers,
     pooling,
     single,
+    sizes,
     softmax,
     state,
     training,

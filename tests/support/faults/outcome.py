@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from crosscheck.checks import Settings, checks_of
 from crosscheck.core.judge import Verdict
+from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.run.check import PairResult, check_pair, run_checks, why_not
 from tests.support.faults.fault import Fault
@@ -42,7 +43,11 @@ def outcome_of(fault: Fault, seed: int = 0) -> Outcome:
 
 def first_outcome_of(fault: Fault, seed: int = 0) -> Outcome:
     """Check a fault up to the first check that sees it, which decides verdict, place and cause; of the checks after it nothing is said."""
-    pair, settings = fault.pair(), Settings(seed=seed, shrink=False)
+    return up_to_the_first(fault.pair(), Settings(seed=seed, shrink=False))
+
+
+def up_to_the_first(pair: Declaration, settings: Settings) -> Outcome:
+    """Check a pair up to the first check that sees a mistake."""
     result = PairResult(pair, error=why_not(pair, settings))
     if not result.error:
         for _, one, _ in run_checks(pair, checks_of(pair), settings):

@@ -1,0 +1,135 @@
+"""Declared inputs: their axes, the numbers that they hold, and the calls with special values that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from crosscheck.core.arguments import Argument, Case, Input, Integers, Labels, Mask, Target, flat, quantity_of_output, specials_of
+from crosscheck.core.inputs import FAMILIES
+
+SIZES = {"batch": 6, "time": 4, "classes": 5}
+SHAPE = (6, 4)
+
+
+def drawn(argument: Argument, family: str = "normal", seed: int = 0, **sizes: int) -> npt.NDArray[Any]:
+    return argument.draw(np.random.default_rng(seed), FAMILIES[family], {**SIZES, **sizes}, "float32")
+
+
+KINDS: dict[str, tuple[Argument, Callable[[npt.NDArray[Any]], bool]]] = {
+    "unit": (Input("batch time", "unit"), lambda x: bool(((x > 0) & (x < 1)).all())),
+    "positive": (Input("batch time", "positive"), lambda x: bool((x > 0).all())),
+    "distribution": (
+        Input("batch time", "distribution"),
+        lambda x: bool((x > 0).all()) and np.unique(np.rint(x.sum(-1) * 2**20)).tolist() == [2**20],
+    ),
+    "log-distribution": (Target("batch time", "log-distribution"), lambda x: bool((x < 0).all())),
+    "sign": (Target("batch time", "sign"), lambda x: set(np.unique(x)) == {-1.0, 1.0}),
+    "integers": (Integers("batch time", below=5, also=[3]), lambda x: {0, 3, 4} <= set(np.unique(x)) <= set(range(5))),
+    "labels": (Labels("batch time", below="classes"), lambda x: {0, 4} <= set(np.unique(x)) <= set(range(5))),
+    "labels without the ignored one": (Labels("batch time", below="classes", ignored=2), lambda x: 2 not in x and {0, 4} <= set(np.unique(x))),
+    "mask": (Mask("batch time"), lambda x: bool(x.any(axis=-1).all() and not x[:, -1].any() and 1 in x.sum(axis=-1))),
+    "mask of what is hidden": (Mask("batch time", hidden=True), lambda x: bool((~x).any(axis=-1).all() and x[:, -1].all())),
+}
+
+
+@pytest.mark.parametrize("family", ["normal", "huge", "kinks", "digits"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_are_those_that_the_function_is_defined_for(kind: str, family: str) -> None:
+    argument, holds = KINDS[kind]
+    found = drawn(argument, family)
+    assert found.shape == SHAPE
+    assert holds(found)
+
+
+@pytest.mark.parametrize("argument", [Integers("batch", below=7), Labels("batch", below=7)], ids=["integers", "labels"])
+def test_a_single_number_is_the_last(argument: Argument) -> None:
+    """So that an index that is too large by one is out of range."""
+    assert drawn(argument, batch=1).tolist() == [6]
+
+
+def test_many_ids_repeat() -> None:
+    found = drawn(Integers("batch time", below=5))
+    assert len(np.unique(found)) < found.size
+
+
+WRONG: dict[str, tuple[Callable[[], object], str]] = {
+    "kind": (lambda: Input("batch", "odd"), "Input is declared of='odd', expected one of 'real', "),  # type: ignore[arg-type]
+    "axis": (lambda: Input("batch 3x"), "the shape 'batch 3x' has the axis '3x'"),
+    "length": (lambda: Input((3, 0)), "the shape (3, 0) has the axis 0, expected names and lengths of at least 1"),
+    "fraction": (lambda: Input((3, 0.5)), "has the axis 0.5"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_declaration_names_what_is_wrong(wrong: str) -> None:
+    make, text = WRONG[wrong]
+    with pytest.raises(ValueError, match="expected") as caught:
+        make()
+    assert text in str(caught.value)
+
+
+def changed(argument: Argument, words: str) -> npt.NDArray[Any]:
+    """Return the first four rows of an input with the special values of these words."""
+    special = next(one for one in specials_of({"it": argument}) if one.words == words)
+    return special.change(drawn(argument)).ravel()
+
+
+def test_ignored_labels() -> None:
+    labels = Labels("batch time", below="classes", ignored=-100)
+    count = 24
+    kept = {
+        words: int((changed(labels, words) != -100).sum()) for words in ("some labels ignored", "all labels but one ignored", "all labels ignored")
+    }
+    assert kept == {"some labels ignored": count // 2, "all labels but one ignored": 1, "all labels ignored": 0}
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_hidden_row(hidden: bool) -> None:
+    mask = Mask("batch time", hidden=hidden)
+    rows = changed(mask, "a row of it completely hidden").reshape(SHAPE)
+    assert (rows == hidden).all(axis=-1).sum() == 1
+
+
+def test_nothing_is_special_about_other_inputs() -> None:
+    assert specials_of({"a": Input("batch"), "b": Labels("batch", below=3), "c": Integers("batch", below=3)}) == []
+
+
+CASES = {
+    "one input": (Case({"input": Input("batch time")}, SIZES), "6x4"),
+    "labels are not worth a word": (Case({"input": Input("batch time"), "labels": Labels("batch", below="time")}, SIZES), "6x4"),
+    "several": (Case({"a": Input("batch"), "b": Input("time 2")}, SIZES), "a 6, b 4x2"),
+    "a number": (Case({"input": Input("")}, SIZES), "1"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_case_in_words(case: str) -> None:
+    found, text = CASES[case]
+    assert str(found) == text
+
+
+def test_cases_of_the_same_shapes_are_equal() -> None:
+    one, other = (Case({"input": Input(axes)}, {"n": 3, "m": 3}) for axes in ("n m", "m n"))
+    assert one == other
+    assert one != one.resized({"m": 4})
+    assert len({one, other}) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "kept", "found"),
+    [((1, (2, [3])), False, [1, 2, 3]), ({"a": 1, "b": None}, False, [1]), ((None, (1,)), True, [None, 1]), (7, False, [7])],
+)
+def test_flat(value: Any, kept: bool, found: list[Any]) -> None:
+    assert flat(value, kept) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "quantity"), [("y", ["y"], "output"), ("output", ["output", "h"], "output"), ("h", ["output", "h"], "output.h")]
+)
+def test_names_of_outputs(name: str, names: list[str], quantity: str) -> None:
+    assert quantity_of_output(name, names) == quantity

@@ -1,0 +1,84 @@
+"""Sizes that the harness derives: from which axes, at which lengths, within which budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from crosscheck.core.arguments import Case, Input
+from crosscheck.pairs.sizes import BUDGET, derived
+
+Sizes = Mapping[str, int]
+
+
+def of_shape(*lengths: int) -> Case:
+    names = [f"axis{number}" for number in range(len(lengths))]
+    return Case({"input": Input(names)}, dict(zip(names, lengths, strict=True)))
+
+
+def shapes(case: Case, accepts: Callable[[Sizes], bool] = lambda sizes: True, fixed: frozenset[str] = frozenset()) -> list[tuple[int, ...]]:
+    return [one.shape for one in derived([case], lambda other: accepts(other.sizes), fixed, "axis0").cases]
+
+
+def test_every_axis_is_one_odd_longer_and_unequal() -> None:
+    found = shapes(of_shape(4, 6, 6))
+    assert {(1, 6, 6), (4, 1, 6), (4, 6, 1)} <= set(found)
+    mixed = [shape for shape in found if 1 not in shape]
+    assert all(len({*shape}) == len(shape) for shape in mixed)
+    for axis in (1, 2):
+        lengths = {shape[axis] for shape in mixed}
+        assert any(length % 2 for length in lengths)
+        assert max(lengths) > 2 * 6
+        assert {length % 3 for length in lengths} != {0}
+
+
+def test_axes_that_cannot_change_stay() -> None:
+    case = of_shape(4, 6, 5)
+    found = derived([case], lambda other: other.sizes["axis1"] == 6, frozenset(), "axis0")
+    assert found.refused == ("axis1",)
+    assert {one.shape[1] for one in found.cases} == {6}
+
+
+def test_fixed_axes_stay() -> None:
+    assert {shape[2] for shape in shapes(of_shape(4, 6, 5), fixed=frozenset({"axis2"}))} == {5}
+    assert shapes(of_shape(4, 6), fixed=frozenset({"axis0", "axis1"})) == []
+
+
+def test_equal_axes_that_depend_on_each_other_change_together() -> None:
+    """A square matrix stays square."""
+    found = shapes(of_shape(3, 5, 5), lambda sizes: sizes["axis1"] == sizes["axis2"])
+    assert len(found) > 3
+    assert all(shape[1] == shape[2] for shape in found)
+    assert {shape[1] for shape in found} >= {1, 6}
+
+
+def test_inner_axis_of_two_inputs_changes_in_both() -> None:
+    case = Case({"a": Input(("a_0", "a_1")), "b": Input(("b_0", "b_1"))}, {"a_0": 3, "a_1": 4, "b_0": 4, "b_1": 5})
+    found = derived([case], lambda other: other.sizes["a_1"] == other.sizes["b_0"], frozenset(), "a_0").cases
+    assert {one.sizes["a_1"] for one in found} >= {1, 4, 5}
+
+
+def test_blocks_come_whole() -> None:
+    """A pixel shuffle takes multiples of four channels only."""
+    assert {shape[1] for shape in shapes(of_shape(2, 4), lambda sizes: sizes["axis1"] % 4 == 0)} == {4, 8, 12}
+
+
+def test_broadcasting_is_no_size() -> None:
+    """Only a length of 1 is accepted beside the declared one: this is another function."""
+    assert {shape[1] for shape in shapes(of_shape(3, 5), lambda sizes: sizes["axis1"] in (1, 5))} == {5}
+
+
+def test_sizes_that_are_refused_together_are_tried_alone() -> None:
+    """The reference takes either axis longer, but not both."""
+    found = shapes(of_shape(3, 4, 5), lambda sizes: sizes["axis1"] <= 4 or sizes["axis2"] <= 5)
+    assert any(shape[1] > 4 for shape in found)
+    assert any(shape[2] > 5 for shape in found)
+
+
+@pytest.mark.parametrize("case", [of_shape(64, 28, 28), of_shape(2, 90, 90), of_shape(3, 3, 224, 224)], ids=str)
+def test_budget(case: Case) -> None:
+    """Large cases get fewer samples, or are left out: what is derived is never larger than the budget, unless what is declared is."""
+    found = derived([case], lambda other: True, frozenset(), "axis0").cases
+    assert found
+    assert all(one.elements <= max(BUDGET, case.elements) for one in found)
