@@ -19,7 +19,7 @@ def described(case: Case) -> Description | None:
     """Return the inputs of a case as plain data; None if an input is of a kind that a trace file cannot describe."""
     inputs = [{"name": name, "kind": type(one).__name__} | _plain(one) for name, one in case.inputs.items()]
     known = all(KINDS.get(type(one).__name__) is type(one) for one in case.inputs.values())
-    return {"inputs": inputs, "sizes": {axis: int(length) for axis, length in case.sizes.items()}} if known else None
+    return {"inputs": inputs, "sizes": {axis: int(length) for axis, length in case.sizes.items()}, "named": case.named} if known else None
 
 
 def _plain(one: Argument) -> Description:
@@ -41,15 +41,17 @@ def case_of(description: Any) -> Case:
     ValueError
         If the description is not one that :func:`described` returns.
     """
-    if not isinstance(description, dict) or set(description) != {"inputs", "sizes"} or not isinstance(description["inputs"], list):
-        raise ValueError(f"{description!r} does not name inputs and sizes")
+    if not isinstance(description, dict) or set(description) != {"inputs", "sizes", "named"} or not isinstance(description["inputs"], list):
+        raise ValueError(f"{description!r} does not name inputs, sizes and whether the axes are named")
     inputs = dict(_named(one) for one in description["inputs"])
     sizes = lengths(description["sizes"])
     needed = [axis for one in inputs.values() for axis in (*one.axes, getattr(one, "below", 1)) if isinstance(axis, str)]
     if not inputs or len(inputs) != len(description["inputs"]) or set(needed) != set(sizes):
         named, given = ", ".join(dict.fromkeys(needed)), ", ".join(sizes)
         raise ValueError(f"{len(inputs)} inputs with the axes {named or 'none'}, and lengths of {given or 'none'}")
-    return Case(inputs, sizes)
+    if not isinstance(description["named"], bool):
+        raise ValueError(f"named is {description['named']!r}")
+    return Case(inputs, sizes, named=description["named"])
 
 
 def lengths(given: Any) -> dict[str, int]:

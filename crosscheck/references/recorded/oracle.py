@@ -82,7 +82,7 @@ class Recorded:
             return next(fitting, self._declared[0].inputs)
 
         names = tuple(name.removeprefix(f"{OUTPUT}.") for name in self._recording.outputs)
-        return Signature(inputs, names, sizes=tuple(case.sizes for case in self._declared))
+        return Signature(inputs, names, sizes=tuple(case.sizes for case in self._declared), named=self._declared[0].named)
 
     @property
     def derived(self) -> tuple[Case, ...] | None:
