@@ -64,7 +64,7 @@ class Recording:
     order: list[str] = field(default_factory=list)  # names of inputs and constants in the order of the arguments; empty for the usual order
     outputs: list[str] = field(default_factory=lambda: [OUTPUT])  # the outputs as quantities
     whole: list[str] = field(default_factory=list)  # those of them that hold whole numbers or booleans
-    upstream: list[str] | None = None  # those of them that have a gradient; None if that was not recorded
+    upstream: list[str] = field(default_factory=list)  # those of them that get an upstream gradient; all if ``declared`` is empty
     # declared, derived: what the reference takes, as in :mod:`.inputs`, and the lengths of the axes of the derived cases, which were recorded, too
     declared: list[dict[str, Any]] = field(default_factory=list)
     derived: list[dict[str, Any]] = field(default_factory=list)

@@ -96,7 +96,7 @@ class Recorded:
 
     def describe(self, call: Call) -> list[Output]:
         """Return what is known of the outputs, in order."""
-        upstream = self._recording.outputs if self._recording.upstream is None else self._recording.upstream
+        upstream = self._recording.upstream if self._declared else self._recording.outputs
         return [Output((), name in self._recording.whole, name in upstream) for name in self._recording.outputs]
 
     @property

@@ -99,7 +99,7 @@ def _expect_recording(recording: Recording, name: str) -> None:
             _expect(_whole_numbers(numbers, 0), f"{name}.{entry}[{own!r}]", numbers, "a list of whole numbers")
     for entry in ("order", "outputs", "whole", "upstream", "refused"):
         words = getattr(recording, entry)
-        _expect(words is None or all(isinstance(word, str) for word in words), f"{name}.{entry}", words, "a list of names")
+        _expect(all(isinstance(word, str) for word in words), f"{name}.{entry}", words, "a list of names")
     _expect_inputs(recording, name)
     for place, case in enumerate(recording.cases):
         where = f"{name}.cases[{place}]"
