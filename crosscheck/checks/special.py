@@ -12,12 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from crosscheck.checks.check import Check, CheckResult, Settings
-from crosscheck.checks.values import judge_call
+from crosscheck.checks.values import judge_call, judged
 from crosscheck.core.arguments import DEFAULT_IGNORED, Case, Inputs, Labels, Special, specials_of
-from crosscheck.core.guard import SubjectError
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Verdict
-from crosscheck.core.operation import Call, RefusedError
+from crosscheck.core.operation import Call, RefusedError, is_output
 from crosscheck.core.precision import Array
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare_layer import Prepared
@@ -103,18 +102,15 @@ def not_known(prepared: Prepared, case: Case, dtype: str, seed: int) -> str:
     if own is None:
         return ""
     some = next(special for special in specials_of(case.inputs) if special.name == own)
-    call = prepared.call(replace(case, special=some), FAMILIES["normal"], dtype, seed)
     why_not = f"your code does not ignore labels of {DEFAULT_IGNORED}, as PyTorch does by default"
     try:
-        found = prepared.layer.vjp(call.copied())
-        expected = prepared.references[0].oracle.vjp(call.astype(np.float64))
-    except SubjectError:
-        return why_not
+        call = prepared.call(replace(case, special=some), FAMILIES["normal"], dtype, seed)
     except RefusedError as error:
         return str(error)
+    check, judgements = judged(prepared, call, dtype)
+    right = all(judgement.verdict is Verdict.MATCH for judgement in judgements if is_output(judgement.place.quantity))
     averages = getattr(prepared.pair.reference, "reduction", "mean") == "mean"
-    near = bool(np.allclose(found["output"], expected["output"])) if found["output"].shape == expected["output"].shape else False
-    return "" if (averages and near) or _zero_where_ignored(call, own, found.get("grad_input")) else why_not
+    return "" if (averages and right) or _zero_where_ignored(call, own, check.found.get("grad_input")) else why_not
 
 
 def _zero_where_ignored(call: Call, labels: str, grad_input: Array | None) -> bool:
