@@ -252,13 +252,14 @@ def log_sum_exp_backward(grad: Array, cache: Any) -> Any:
 
 def damped(a: Array, power: Array) -> Any:
     """Return numbers that are almost 0 where the power is large, and what backward needs."""
-    factor = np.exp(-0.64 * power)
-    return a * factor, (a, factor)
+    bent = np.sqrt(power * power + 1)
+    factor = np.exp(-0.64 * bent)
+    return a * factor, (a, factor, power / bent)
 
 
 def damped_backward(grad: Array, cache: Any) -> Any:
-    a, factor = cache
-    return grad * factor, -0.64 * grad * a * factor
+    a, factor, slope = cache
+    return grad * factor, -0.64 * grad * a * factor * slope
 
 
 def difference_and_product(a: Array, b: Array) -> Any:

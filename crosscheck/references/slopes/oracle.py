@@ -90,7 +90,9 @@ class Quotients:
         for line in lines:
             slope = self.point.slope(line)
             value = None if self.complex.refused else self.complex.slope(line)
-            if not slope.kink and not slope.broken and math.isfinite(slope.error):
+            underflows = value is not None and math.isnan(value)
+            value = None if underflows else value
+            if not underflows and not slope.kink and not slope.broken and math.isfinite(slope.error):
                 rounding = math.inf if value is None else self._complex_error(line, slope, value)
                 agrees = value is not None and math.isfinite(rounding) and abs(value - slope.value) <= slope.error + rounding
                 self.disagreeing += not agrees
@@ -122,7 +124,7 @@ class Quotients:
             # A gradient whose terms cancel is 0, or only rounding noise.
             nothing = abs(found) <= self.point.observed(line)
             decided = result.error < max(size, abs(slope.value)) or (nothing and result.error <= slope.size)
-            # Where a tiny slope underflows with a complex step, the difference quotient is the better one.
+            # Where a small slope almost underflows with a complex step, the difference quotient is the better one.
             if decided and value is not None and not self.refused and (error := self._complex_error(line, slope, value)) < result.error:
                 result = Compared(line, found, value, error)
         return result if decided and math.isfinite(result.error) else replace(result, undecided=UNRESOLVED)

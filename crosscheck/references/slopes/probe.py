@@ -207,7 +207,7 @@ class Point:
         return *actual, above - base, below - base, blur
 
     def observed(self, line: Line) -> float:
-        """Return a bound on the rounding error of the gradient's slope along a line, from how much it changes when everything is rounded differently."""
+        """Return a bound on the rounding error of the gradient along a line, from how much it changes when everything is rounded differently."""
         return self.precision.confidence * line.spread(self.noise[line.quantity])
 
     def rounding(self, line: Line, terms: float) -> float:
