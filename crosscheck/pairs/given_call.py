@@ -40,14 +40,17 @@ class GivenCall:
         The call in the precision of the caller's code.
     real : mapping of str to str
         The inputs that hold real numbers, in the order of the arguments: for the name of each argument, that in the call.
+    shapes : mapping of str to tuple of int
+        The shapes of the outputs, as quantities; empty if the reference does not say.
     whole : frozenset of str
-        The outputs, as quantities, that hold whole numbers or booleans.
+        The outputs that hold whole numbers or booleans.
     """
 
     title: str
     reference: Reference
     call: Call
     real: Mapping[str, str]
+    shapes: dict[str, Shape] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
 
     @property
@@ -335,8 +338,10 @@ def _with_outputs(given: GivenCall, outputs: int, compared: Sequence[str]) -> Gi
     known = ready.signature.outputs if ready.signature is not None else ()
     names = [known[number] if number < len(known) else str(number) if number else OUTPUT for number in range(count)]
     quantities = tuple(quantity_of_output(one, names) for one in names)
-    whole = frozenset(quantity for quantity, one in zip(quantities, found, strict=False) if one.whole)
-    return replace(given, call=replace(call, outputs=quantities), whole=whole)
+    described = dict(zip(quantities, found, strict=False))
+    whole = frozenset(quantity for quantity, one in described.items() if one.whole)
+    shapes = {quantity: one.shape for quantity, one in described.items()}
+    return replace(given, call=replace(call, outputs=quantities), shapes=shapes, whole=whole)
 
 
 def with_grad_output(given: GivenCall, grad_output: Any, shapes: Mapping[str, Shape]) -> Call:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from crosscheck.causes.divergence import Divergence, divergence_facts, examined
 from crosscheck.core.arguments import flat
 from crosscheck.core.check_layer import Failure, LayerContext, context_of, judge_one
-from crosscheck.core.guard import SubjectError
+from crosscheck.core.guard import SubjectError, silenced
 from crosscheck.core.judge import UNLIMITED, Judgement, Kind, Verdict, judge, judgement_facts
 from crosscheck.core.operation import DTYPES, Call
 from crosscheck.core.precision import Array, Bound, Precision
@@ -96,7 +96,8 @@ def assert_close(
     """
     __tracebackhide__ = True
     try:
-        error = _error(actual, reference, inputs, params, grad_output, grads, equal_nan, framework)
+        with silenced():
+            error = _error(actual, reference, inputs, params, grad_output, grads, equal_nan, framework)
     except CannotJudgeError as raised:
         error = raised
     if error is not None:
@@ -141,11 +142,11 @@ def tolerance(
     __tracebackhide__ = True
     if str(np.dtype(dtype)) not in DTYPES:
         raise TypeError(f"dtype is {np.dtype(dtype)}, {_SUPPORTED}")
-    given = given_call(reference, inputs, np.dtype(dtype), params, framework)
-    call = given.call
-    with np.errstate(all="ignore"):
+    with silenced():
+        given = given_call(reference, inputs, np.dtype(dtype), params, framework)
+        call = given.call
         if grad_output is not None:
-            call = with_grad_output(given, grad_output, {})
+            call = with_grad_output(given, grad_output, given.shapes)
         shapes = given.reference.oracle.vjp(call.astype(np.float64))
         precision = Precision(np.dtype(dtype), max(1, sum(value.size for value in shapes.values())))
         context = _context(given, call, precision)
@@ -204,16 +205,14 @@ def _error(
     found = {name: part for name, part in zip(given.call.outputs, parts, strict=True) if part is not None}
     call = given.call
     if grads is not None:
-        call = with_grad_output(given, grad_output, {name: value.shape for name, value in found.items()})
+        call = with_grad_output(given, grad_output, {name: value.shape for name, value in found.items()} | given.shapes)
         found |= _named(compared, given, inputs)
     elif grad_output is not None:
         raise ValueError("grad_output is given without grads: expected the gradients that your code computed, grads=(dx,)")
     if not found:
         raise ValueError("actual and grads are None: nothing is to be compared")
     precision = Precision(dtype, max(1, sum(value.size for value in found.values())))
-    with np.errstate(all="ignore"):
-        comparison = _Comparison(given, _context(given, call, precision), precision, found, equal_nan)
-        return comparison.error()
+    return _Comparison(given, _context(given, call, precision), precision, found, equal_nan).error()
 
 
 def _array(value: Any, inputs: Sequence[Any]) -> npt.NDArray[Any]:

@@ -154,6 +154,7 @@ ROWS = {
     "broadcast": Row(lambda a, b: a * b, torch.mul, (X, real(3, 1, 6))),
     "empty": Row(np.exp, torch.exp, (real(0, 3),)),
     "nothing is rounded": Row(lambda x: np.maximum(x, 0), functional.relu, (A,)),
+    "JAX, several inputs": Row(lambda a, b, axis: np.concatenate([a, b], axis), lambda a, b, axis: jnp.concatenate([a, b], axis), (A, A, 1)),
     "JAX": Row(np.tanh, jnp.tanh, (A,)),
 }
 ALL = [pytest.param(row, dtype, id=f"{name}-{dtype}") for name, row in ROWS.items() for dtype in DTYPES]
@@ -406,6 +407,18 @@ def test_equal_nan() -> None:
     assert_close(np.array([np.nan, np.log(2.0)]), *LOGARITHM, equal_nan=True)
     with pytest.raises(AssertionError, match="in the reference nan"):
         assert_close(np.array([0.0, np.log(2.0)]), *LOGARITHM, equal_nan=True)
+
+
+def test_wrong_shape_beside_gradients() -> None:
+    """The upstream gradient has the shape of the right output."""
+    assert "the shape is (3, 5), expected (5, 3)" in message((A @ B).T, *BESIDE, grad_output=GRAD, grads=gradients(A, B, GRAD))
+
+
+@pytest.mark.filterwarnings("error")
+def test_warnings_of_the_reference() -> None:
+    """They are not those of the code under test; PyTorch warns that the shapes differ."""
+    difference = A - A[:1]
+    assert_close((difference * difference).mean(), functional.mse_loss, A, A[:1])
 
 
 def draws(x: Any) -> Any:
