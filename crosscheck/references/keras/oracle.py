@@ -7,7 +7,6 @@ layers are measured.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -224,9 +223,12 @@ def _windows(layer: Any) -> dict[str, tuple[int, int]]:
 
 
 def _loss_in(loss: Any, dtype: str) -> Any:
-    """Return a copy of a loss in another precision. It is not created from its config, which lacks settings such as the delta of Huber's loss."""
-    own, policy = copy.copy(loss), keras.dtype_policies.get(dtype)
-    own._dtype_policy, own._dtype = policy, policy.compute_dtype
+    """Return a copy of a loss in another precision.
+
+    It is not created from its config, which lacks settings such as the delta of Huber's loss; ``copy.copy`` would do that.
+    """
+    own, policy = object.__new__(type(loss)), keras.dtype_policies.get(dtype)
+    vars(own).update({**vars(loss), "_dtype_policy": policy, "_dtype": policy.compute_dtype})
     return own
 
 
