@@ -130,6 +130,8 @@ class Kind:
         The quantities in which the wrong one is wrong first.
     special : bool
         Whether the fault shows only on special values, such as ignored labels.
+    most : int
+        The most numbers that the inputs of its small case have.
     """
 
     pair: Callable[[Any], Pair]
@@ -137,6 +139,7 @@ class Kind:
     wrong: Any
     at: tuple[str, ...]
     special: bool = False
+    most: int = 16
 
 
 def _known(name: str, special: bool = False) -> Kind:
