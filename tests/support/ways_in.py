@@ -184,3 +184,13 @@ def in_file(pair: Pair, path: Path) -> Pair:
     """Return the pair as if a file had declared it."""
     object.__setattr__(pair, "origin", path)
     return pair
+
+
+def few() -> list[Pair]:
+    """Return right and wrong pairs of some kinds, for ways that take long to start."""
+    chosen = {name: KINDS[name] for name in ("attention", "recurrence", "largest", "embedding", "ranking", "cross-entropy by name")}
+    return [
+        replace(kind.pair(one), name=f"{name}, {which}")
+        for name, kind in chosen.items()
+        for which, one in (("right", kind.right), ("wrong", kind.wrong))
+    ]
