@@ -99,7 +99,7 @@ def negative(x: Array) -> Array:
 
 
 def _attention(kind: type[Attention]) -> Pair:
-    inputs = {"query": "batch q_len dim", "key": "batch k_len dim", "value": "batch k_len dim", "mask": Mask("q_len k_len")}
+    inputs: dict[str, Any] = {"query": "batch q_len dim", "key": "batch k_len dim", "value": "batch k_len dim", "mask": Mask("q_len k_len")}
     own, sizes = kind(), {"batch": 2, "q_len": 3, "k_len": 5, "dim": 4}
     return Pair(Functions(own.forward, own.backward), functional.scaled_dot_product_attention, inputs=inputs, sizes=sizes, name="attention")
 
