@@ -34,7 +34,7 @@ def special_checks(pair: Pair, dtypes: tuple[str, ...]) -> list[Check]:
 def _possible_inputs(pair: Pair) -> Inputs:
     """Return the inputs of a pair, also those that the subject may turn out not to take; empty if they are not known."""
     if pair.inputs:
-        return {name: one for name, one in pair.inputs.items() if not isinstance(one, str | tuple | list)}  # type: ignore[misc]
+        return {name: one for name, one in pair.inputs.items() if not isinstance(one, str | tuple | list)}
     first = pair.reference[0] if isinstance(pair.reference, list | tuple) and pair.reference else pair.reference
     try:
         signature = resolved(first, pair.framework).signature

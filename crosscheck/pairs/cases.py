@@ -115,7 +115,8 @@ def without_optional(case: Case, signature: Signature, arguments: Sequence[Param
         if name in signature.optional:
             place = len(kept)
             taken = next((argument for argument in own if _same_name(argument.name, name)), None)
-            required = place < len(own) and own[place].default is Parameter.empty and "mask" not in name
+            of_another = place < len(own) and any(_same_name(own[place].name, other) for other in case.inputs if other != name)
+            required = place < len(own) and own[place].default is Parameter.empty and "mask" not in name and not of_another
             if taken is None and not required and not spread:
                 continue
         kept[name] = one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -351,7 +352,11 @@ def accepted(prepared: Prepared, case: Case) -> bool:
         alone = replace(prepared, references=[reference], upstream=())
         try:
             call = alone.call(case, FAMILIES["normal"], "float64", 0)
-            after = alone.output_shapes(call)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                after = alone.output_shapes(call)
+            if told and _warned(told) - _warnings_of_declared(alone):
+                return False
             if only_batch and batch and not _in_proportion(alone, case, after):
                 return False
             for name, value in call.inputs.items():
@@ -361,6 +366,18 @@ def accepted(prepared: Prepared, case: Case) -> bool:
         except Exception:  # noqa: BLE001 - a reference of the user may raise anything for a size that it does not take
             return False
     return bool(prepared.references)
+
+
+def _warned(told: Sequence[warnings.WarningMessage]) -> set[str]:
+    return {str(one.message) for one in told if issubclass(one.category, UserWarning)}
+
+
+def _warnings_of_declared(prepared: Prepared) -> set[str]:
+    """Return what the reference warns of in any case; a size that it warns of besides is not meant for it."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        prepared.output_shapes(prepared.call(prepared.cases[0], FAMILIES["normal"], "float64", 0))
+    return _warned(told)
 
 
 def _in_proportion(prepared: Prepared, case: Case, after: Mapping[str, Shape]) -> bool:

@@ -32,7 +32,8 @@ def signature_of(reference: Any) -> Signature | None:
         make = _LOSSES.get(type(reference))
         return None if make is None else make(_Settings(reference.get_config()))
     if isinstance(reference, keras.Layer):
-        known = (make for kind, make in _LAYERS.items() if isinstance(reference, kind) and type(reference).call is kind.call)
+        own = getattr(type(reference), "call", None)
+        known = (make for kind, make in _LAYERS.items() if isinstance(reference, kind) and own is getattr(kind, "call", None))
         return next((make(reference) for make in known), None)
     given: Mapping[str, Any] = {}
     if isinstance(reference, functools.partial) and not reference.args:
