@@ -6,17 +6,17 @@ convention, such as a loss of 0, and the check says so.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from crosscheck.checks.check import Check, CheckResult, Settings
-from crosscheck.checks.values import judge_call
+from crosscheck.checks.values import judge_call, judged
 from crosscheck.core.arguments import DEFAULT_IGNORED, Case, Inputs, Labels, Special, specials_of
-from crosscheck.core.guard import SubjectError
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Verdict
-from crosscheck.core.operation import Call, RefusedError
+from crosscheck.core.operation import Call, RefusedError, is_output
 from crosscheck.core.precision import Array
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare_layer import Prepared
@@ -51,33 +51,49 @@ def _possible_inputs(pair: Pair) -> Inputs:
     return {}
 
 
+def special_name(dtype: str, special: Special) -> str:
+    """Return the name of a check of special values, such as ``special-float64-all-labels-ignored``."""
+    return f"special-{dtype}-{special.slug}"
+
+
 def _check(special: Special, dtype: str) -> Check:
-    name = f"special-{dtype}-{special.slug}"
+    name = special_name(dtype, special)
 
     def run(prepared: Prepared, settings: Settings) -> CheckResult:
-        result, case = CheckResult(name, Verdict.SKIPPED), prepared.cases[0]
-        own = next((one for one in specials_of(case.inputs) if one == special), None)
-        if own is None:
-            result.reason = f"your code does not take {special.name}"
-        elif dtype not in prepared.pair.dtypes:
-            result.reason = prepared.pair.precisions_in_words
-        elif (reason := _not_known(prepared, case, dtype, settings.seed)) and own.name in case.inputs:
-            result.reason = reason
-        else:
-            case = replace(case, special=own)
-            try:
-                call = prepared.call(case, FAMILIES["normal"], dtype, settings.seed)
-            except RefusedError as error:
-                result.reason = str(error)
-            else:
-                judge_call(prepared, call, dtype, str(case), result, special=own.words)
-                return result.conclude()
-        return result
+        case = special_case(prepared, special, dtype)
+        if isinstance(case, Case) and (why_not := not_known(prepared, case, dtype, settings.seed)):
+            case = why_not
+        if isinstance(case, str):
+            return CheckResult(name, Verdict.SKIPPED, case)
+        try:
+            call = prepared.call(case, FAMILIES["normal"], dtype, settings.seed)
+        except RefusedError as error:
+            return CheckResult(name, Verdict.SKIPPED, str(error))
+        result = CheckResult(name, Verdict.SKIPPED)
+        judge_call(prepared, call, dtype, str(case), result, special=special.words)
+        return result.conclude()
 
     return Check(name, f"{dtype} output and gradients with {special.words}", run, dtype)
 
 
-def _not_known(prepared: Prepared, case: Case, dtype: str, seed: int) -> str:
+def special_cases(prepared: Prepared, names: Collection[str]) -> Iterator[tuple[str, str, Case | str]]:
+    """Yield, for each check of special values among the named ones, its name, its precision, and its case or the reason why there is none."""
+    for dtype in prepared.pair.dtypes:
+        for special in specials_of(_possible_inputs(prepared.pair)):
+            if special_name(dtype, special) in names:
+                yield special_name(dtype, special), dtype, special_case(prepared, special, dtype)
+
+
+def special_case(prepared: Prepared, special: Special, dtype: str) -> Case | str:
+    """Return the case with special values, or why there is none."""
+    case = prepared.cases[0]
+    own = next((one for one in specials_of(case.inputs) if one == special), None)
+    if own is None:
+        return f"your code does not take {special.name}"
+    return replace(case, special=own) if dtype in prepared.pair.dtypes else prepared.pair.precisions_in_words
+
+
+def not_known(prepared: Prepared, case: Case, dtype: str, seed: int) -> str:
     """Return why labels that PyTorch ignores by default are not tried: code that does not know them is right without; empty if they are tried.
 
     Code knows them if the gradient of an ignored sample is zero or, for a mean, the loss is right although some labels are ignored.
@@ -86,16 +102,15 @@ def _not_known(prepared: Prepared, case: Case, dtype: str, seed: int) -> str:
     if own is None:
         return ""
     some = next(special for special in specials_of(case.inputs) if special.name == own)
-    call = prepared.call(replace(case, special=some), FAMILIES["normal"], dtype, seed)
     why_not = f"your code does not ignore labels of {DEFAULT_IGNORED}, as PyTorch does by default"
     try:
-        found = prepared.layer.vjp(call.copied())
-        expected = prepared.references[0].oracle.vjp(call.astype(np.float64))
-    except (SubjectError, RefusedError):
-        return why_not
+        call = prepared.call(replace(case, special=some), FAMILIES["normal"], dtype, seed)
+    except RefusedError as error:
+        return str(error)
+    check, judgements = judged(prepared, call, dtype)
+    right = all(judgement.verdict is Verdict.MATCH for judgement in judgements if is_output(judgement.place.quantity))
     averages = getattr(prepared.pair.reference, "reduction", "mean") == "mean"
-    near = bool(np.allclose(found["output"], expected["output"])) if found["output"].shape == expected["output"].shape else False
-    return "" if (averages and near) or _zero_where_ignored(call, own, found.get("grad_input")) else why_not
+    return "" if (averages and right) or _zero_where_ignored(call, own, check.found.get("grad_input")) else why_not
 
 
 def _zero_where_ignored(call: Call, labels: str, grad_input: Array | None) -> bool:

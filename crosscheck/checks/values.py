@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -139,7 +140,7 @@ def _alike(judgement: Judgement, check: LayerCheck, special: str) -> Judgement:
             f"with {special}, {quantity} at {list(index)} is {float(found[index]) + 0.0:g}, in the reference {float(expected[index]):g}; "
             f"{CONVENTION}: to keep yours, declare the check in expected"
         )
-        return replace(judgement, verdict=Verdict.MISMATCH, exceeding=int(differs.sum()), reason=reason)
+        return replace(judgement, verdict=Verdict.MISMATCH, exceeding=int(differs.sum()), fraction=math.inf, reason=reason)
     finite = np.isfinite(expected)
     bound = check.bounds[quantity]
     parts = Bound(*(np.broadcast_to(part, expected.shape)[finite] for part in (bound.abs_sum, bound.n_roundings)))

@@ -71,7 +71,7 @@ class Family:
 
 def digits(rng: np.random.Generator, shape: Shape) -> npt.NDArray[np.float64]:
     """Return images of pen strokes on a background of -0.5, along the last two axes; with two or fewer axes, an image is a single row."""
-    height, width = shape[-2:] if len(shape) > 2 else (1, shape[-1])
+    height, width = shape[-2:] if len(shape) > 2 else (1, shape[-1] if shape else 1)
     images = np.full(shape, -0.5).reshape(-1, height, width)
     pens = rng.integers((height, width), size=(len(images), 2))
     for _ in range(max(height, width)):

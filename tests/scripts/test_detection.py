@@ -213,12 +213,12 @@ def forgetful() -> OptimizerPair:
 
 PARTS: dict[str, Callable[[], Declaration]] = {
     "all ones for the random cotangent": lambda: CONV.pair(CotangentAveraged),
-    "without derived batch sizes": lambda: CONV.pair(BatchOfFour),
+    "without derived sizes": lambda: CONV.pair(BatchOfFour),
     "one step only": forgetful,
 }
 
 
-@pytest.mark.slow("each checks two pairs as a whole; one part shows how parts are taken away", default=["without derived batch sizes"])
+@pytest.mark.slow("each checks two pairs as a whole; one part shows how parts are taken away", default=["without derived sizes"])
 @pytest.mark.parametrize("part", PARTS)
 def test_part_inside_checks_is_taken_away(part: str) -> None:
     """What it alone reveals is seen with it and not without it."""

@@ -7,8 +7,6 @@ layers are measured.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,13 +14,8 @@ from functools import wraps
 from typing import Any
 
 import jax
-import numpy as np
-
-# Keras reads the name of its backend only once, when it is imported.
-if "keras" not in sys.modules:
-    os.environ["KERAS_BACKEND"] = "jax"
-
 import keras
+import numpy as np
 from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 from crosscheck.core.arguments import Labels, Signature

@@ -37,6 +37,10 @@ _TRIES = 4
 """The largest number of nearby points at which the gradient is verified."""
 
 
+UNRESOLVED = "the error of the quotient exceeds the gradient"
+"""The reason if a slope is lost in the rounding of the output."""
+
+
 @dataclass(frozen=True)
 class Compared:
     """The slope that a gradient gives along a line, and the expected slope."""
@@ -116,9 +120,10 @@ class Quotients:
         else:
             result = Compared(line, found, slope.value, slope.error + rounding)
             decided = result.error < max(size, abs(slope.value)) or (found == 0 and result.error <= slope.size)
-            if decided and value is not None and not self.refused:
-                result = Compared(line, found, value, min(result.error, self._complex_error(line, slope, value)))
-        return result if decided and math.isfinite(result.error) else replace(result, undecided="the error of the quotient exceeds the gradient")
+            # Where a tiny slope underflows with a complex step, the difference quotient is the better one.
+            if decided and value is not None and not self.refused and (error := self._complex_error(line, slope, value)) < result.error:
+                result = Compared(line, found, value, error)
+        return result if decided and math.isfinite(result.error) else replace(result, undecided=UNRESOLVED)
 
     def _kinks_meet(self, outside: Compared, slope: Slope) -> bool:
         """Return whether a correct gradient at a nearby point is also outside the interval, by more than the distance of the points explains."""

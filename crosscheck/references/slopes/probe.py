@@ -154,15 +154,16 @@ class Point:
 
     def slope(self, line: Line) -> Slope:
         """Return the slope of sum(cotangent * output) along a line, from difference quotients."""
-        runs = [values for run in steps(self._scales(line)) for values in self._values(line, run)]
+        scales = self._scales(line)
+        runs = [values for run in steps(scales) for values in self._values(line, run)]
         blur = self.precision.confidence * self.precision.unit
-        return weighted_slope(self.output, blurred_where_still(runs, blur), self.cotangent, blur)
+        return weighted_slope(self.output, blurred_where_still(runs, blur), self.cotangent, blur, max(scales[:3]))
 
     def _scales(self, line: Line) -> list[float]:
         """Return the scales of a variable to which the steps are relative.
 
         These are the size of the element, the size of its array, and 1, because most functions are curved on this scale. A small element of a large
-        sum needs two more: the size of the output, and the step that doubles the output if the subject's gradient is correct.
+        sum needs two more, the last: the size of the output, and the step that doubles the output if the subject's gradient is correct.
         """
         x = variable(self.call, line.quantity)
         unit = float(np.abs(line.units).max())
@@ -171,7 +172,7 @@ class Point:
         claimed = abs(line.of(np.asarray(self.found[line.quantity])))
         with np.errstate(all="ignore"):
             whole = np.sum(np.abs(self.cotangent * self.output)) / claimed
-        return [own, size, float(np.abs(self.output).max(initial=0.0)) / unit, 1.0 / unit, float(whole)]
+        return [own, size, 1.0 / unit, float(np.abs(self.output).max(initial=0.0)) / unit, float(whole)]
 
     def _values(self, line: Line, run: list[float]) -> Iterator[Values]:
         """Yield the changes of the output at a run of steps; a step at which the subject fails splits the run."""

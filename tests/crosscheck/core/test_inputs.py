@@ -42,7 +42,7 @@ def test_cotangent_is_never_constant(name: str) -> None:
     assert len(np.unique(cotangent)) == cotangent.size
 
 
-@pytest.mark.parametrize("shape", [(5,), (2, 5), (2, 3, 4, 4), (2, 1)])
+@pytest.mark.parametrize("shape", [(), (5,), (2, 5), (2, 3, 4, 4), (2, 1)])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_shapes(name: str, shape: tuple[int, ...]) -> None:
     """Layers of any rank can be asked."""

@@ -284,3 +284,9 @@ def test_square_matrix_has_no_axis_of_samples() -> None:
     square = {"a": "size size", "b": "size size"}
     pair = Pair(Functions(lambda a, b: (a @ b, None), lambda grad, _: (grad, grad)), torch.matmul, inputs=square, sizes={"size": 6})
     assert [str(case) for case in prepare(pair).derived] == ["a 1x1, b 1x1", "a 7x7, b 7x7", "a 8x8, b 8x8", "a 13x13, b 13x13"]
+
+
+def test_size_that_the_reference_warns_of_is_not_tried() -> None:
+    """Instance normalisation warns of another number of channels than it was made for; where warnings are errors, nothing could be checked."""
+    pair = Pair(Functions(lambda x: (x, None), lambda grad, _: grad), nn.InstanceNorm2d(3), [(4, 3, 5, 6)])
+    assert {case.shape[1] for case in prepare(pair).derived} == {3}

@@ -44,6 +44,17 @@ def conv(x: Array, w: Array, b: Array | None = None, stride: int = 1) -> Array:
     return out if b is None else out + b[:, None, None]
 
 
+def group_norm(x: Array) -> Array:
+    """Return the normalisation of each sample, with the weight that the reference's partial holds."""
+    axes = (1, 2, 3)
+    far = x - x.mean(axis=axes, keepdims=True)
+    return np.asarray(far / np.sqrt((far * far).mean(axis=axes, keepdims=True) + x.dtype.type(1e-5)) * BIAS[:3, None, None].astype(x.dtype))
+
+
+def batch_norm(x: Array, mean: Array, var: Array) -> Array:
+    return np.asarray((x - mean[:, None, None]) / np.sqrt(var[:, None, None] + x.dtype.type(1e-5)))
+
+
 def softmax(x: Array, axis: int) -> Array:
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return np.asarray(e / e.sum(axis=axis, keepdims=True))
@@ -117,6 +128,8 @@ ROWS = {
     "function": Row(conv, functional.conv2d, (X, W, BIAS)),
     "settings by position": Row(conv, functional.conv2d, (X, W, None, 2)),
     "settings by partial": Row(lambda x, w: conv(x, w, stride=2), functools.partial(functional.conv2d, stride=2), (X, W)),
+    "arrays in a partial": Row(group_norm, functools.partial(functional.group_norm, num_groups=1, weight=torch.from_numpy(BIAS[:3])), (X,)),
+    "input that must not have a gradient": Row(batch_norm, functional.batch_norm, (X, BIAS[:3], BIAS[:3] ** 2)),
     "function of Python": Row(softmax, functional.softmax, (A, 1)),
     "lambda": Row(lambda a, b: np.tanh(a @ b), lambda a, b: torch.tanh(a @ b), (A, B)),
     "list of arrays": Row(np.concatenate, torch.cat, ([A, A[:, :1]], 1)),
@@ -283,6 +296,13 @@ def test_upstream_gradients_of_several_outputs(upstream: tuple[Any, ...], right:
             assert_close(outputs, both, A, B, grad_output=given, grads=grads)
 
 
+def test_name_of_an_input_after_a_setting() -> None:
+    """Inputs have the names of their arguments, whatever stands between them."""
+    ids = np.zeros((1, 4), int)
+    with pytest.raises(AssertionError, match=r"gather\(input \(5, 4\), index \(1, 4\)\)"):
+        assert_close(A[1:2], torch.gather, A, 0, ids)
+
+
 def message(actual: Any, reference: Any, *inputs: Any, **options: Any) -> str:
     with pytest.raises(AssertionError) as caught:
         assert_close(actual, reference, *inputs, **options)
@@ -356,6 +376,7 @@ NOT_JUDGED: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], str]] = {
     "random part": (A, (nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)), A), {}, "draws its own mask"),
     "refused": (A, (torch.matmul, A, A), {}, "refuses input (5, 4), other (5, 4)"),
     "no framework": (A, (lambda x: x + 1, A), {}, "declare framework='torch'"),
+    "no tensor": (A[0, 0], (lambda x: torch.sum(x).item(), A), {}, "returned a float, expected tensors"),
     "class": (A, (nn.ReLU, A), {}, "ReLU is a class, expected one of its instances"),
     "no limit": (np.array([-np.inf, np.log(2)]), (torch.log, np.array([0.0, 2.0])), {}, "no limit to its error: rounding alone"),
     "coarse": (np.zeros(2, np.float32), (lambda x: torch.var(x, 1), np.full((2, 5), 1e3)), {}, "theory sets no limit to its error"),

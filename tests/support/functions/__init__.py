@@ -8,10 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tests.support.functions import activations, convolution_rows, normalizations, pooling, reductions, scans
+from tests.support.functions import (
+    activations,
+    attention,
+    convolution_rows,
+    losses,
+    matrices,
+    matrices_structured,
+    normalizations,
+    pooling,
+    reductions,
+    scans,
+)
 from tests.support.functions.row import Row
 
-TOPICS = (activations, normalizations, pooling, reductions, convolution_rows, scans)
+TOPICS = (
+    matrices,
+    matrices_structured,
+    activations,
+    normalizations,
+    pooling,
+    reductions,
+    convolution_rows,
+    scans,
+    losses,
+    attention,
+)
 
 ROWS: Mapping[str, Row] = {name: replace(row, pair=replace(row.pair, name=name)) for topic in TOPICS for name, row in topic.ROWS.items()}
 """All rows; their pairs are called as they are."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from crosscheck import Functions, Pair
+from crosscheck import Forward, Functions, Pair
 from tests.support.functions.row import Array, Fault, Row
 
 
@@ -33,9 +33,9 @@ def average_backward(grad: Array, shape: Any) -> Array:
     return np.repeat(grad[:, None] / shape[1], shape[1], axis=1)
 
 
-def average_backward_undivided(grad: Array, shape: Any) -> Array:
-    """Forget to divide."""
-    return np.repeat(grad[:, None], shape[1], axis=1)
+def average_backward_by_last_axis(grad: Array, shape: Any) -> Array:
+    """Divide by the length of the last axis, which is right where both are equal."""
+    return np.repeat(grad[:, None] / shape[-1], shape[1], axis=1)
 
 
 def largest(x: Array) -> tuple[Array, Any]:
@@ -93,7 +93,8 @@ def argmin_of_whole(x: Array) -> Array:
 ROWS = {
     "sum": Row(Pair(Functions(total, total_backward), lambda x: torch.sum(x, 1, keepdim=True), [(3, 7, 4)]), Fault("output", forward=total_pairwise)),
     "mean": Row(
-        Pair(Functions(average, average_backward), lambda x: torch.mean(x, 1), [(3, 7, 4)]), Fault("grad_input", backward=average_backward_undivided)
+        Pair(Functions(average, average_backward), lambda x: torch.mean(x, 1), [(3, 5, 5)]),
+        Fault("grad_input", backward=average_backward_by_last_axis),
     ),
     "max": Row(
         Pair(Functions(largest, extreme_backward), lambda x: torch.max(x, 1).values, [(3, 7, 4)]),
@@ -102,4 +103,6 @@ ROWS = {
     "min": Row(
         Pair(Functions(smallest, extreme_backward), lambda x: torch.min(x, 1).values, [(3, 7, 4)]), Fault("output", forward=smallest_magnitude)
     ),
+    "argmax": Row(Pair(Forward(argmax), lambda x: torch.argmax(x, 1), [(3, 7, 4)]), Fault("output", "ties", function=argmax_last)),
+    "argmin": Row(Pair(Forward(argmin), lambda x: torch.argmin(x, 1), [(3, 7, 4)]), Fault("output", function=argmin_of_whole)),
 }

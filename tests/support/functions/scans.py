@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from crosscheck import Functions, Pair
+from crosscheck import Functions, Mask, Pair
 from tests.support.functions.row import Array, Fault, Row
 
 
@@ -91,6 +91,10 @@ def before(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.zeros_like(x[:, :1]), x[:, :-1].cumsum(1)], 1)
 
 
+def masked(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return torch.cumsum(x * mask, 1)
+
+
 ROWS = {
     "running sum": Row(
         Pair(Functions(running_sum, running_sum_backward), lambda x: torch.cumsum(x, 1), [(3, 7, 2)]),
@@ -102,6 +106,12 @@ ROWS = {
     ),
     "running sum, exclusive": Row(
         Pair(Functions(sum_before, sum_before_backward), before, [(3, 7, 2)]), Fault("grad_input", backward=sum_before_backward_inclusive)
+    ),
+    "running sum, masked": Row(
+        Pair(
+            Functions(masked_sum, masked_sum_backward), masked, inputs={"x": "batch time", "mask": Mask("batch time")}, sizes={"batch": 3, "time": 7}
+        ),
+        Fault("grad_input", backward=masked_sum_backward_unmasked),
     ),
     "running product": Row(
         Pair(Functions(running_product, running_product_backward), lambda x: torch.cumprod(x, 1), [(3, 7)]),
