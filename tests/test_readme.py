@@ -46,7 +46,7 @@ def test_first_verdict(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_tests_of_the_section(folder: Path, pytester: pytest.Pytester) -> None:
     """The test file finds the mistake, in all checks of values, and nowhere else."""
-    for name, text in (("mine", PYTHON[0]), ("test_mine", PYTHON[2])):
+    for name, text in (("mine", PYTHON[0]), ("test_mine", next(text for text in PYTHON if "parametrize_with_checks" in text))):
         (pytester.path / f"{name}.py").write_text(text)
     result = pytester.runpytest_inprocess("-p", "no:randomly", "--crosscheck-no-shrink", "--crosscheck-report", "report.html")
     assert result.parseoutcomes() == {"failed": 2 * len(FAMILIES), "passed": 17, "skipped": 5}

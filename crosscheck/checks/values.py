@@ -106,7 +106,7 @@ def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: C
             result.add(shape, judgement)
             continue
         quantity = judgement.place.quantity
-        given = FailingCall(_as_given(check, dtype), quantity, dtype, prepared.evaluates)
+        given = FailingCall(_as_given(check, dtype, prepared.dropped is not None), quantity, dtype, prepared.evaluates)
         result.add(shape, judgement, check.failure(judgement), given, prepared.layer.sources.get(quantity, ""))
 
 
@@ -147,15 +147,20 @@ def _alike(judgement: Judgement, check: LayerCheck, special: str) -> Judgement:
     return judge(judgement.place, judgement.kind, found[finite], expected[finite], parts, check.precision)
 
 
-def _as_given(check: LayerCheck, dtype: str) -> Call:
+def _as_given(check: LayerCheck, dtype: str, dropout: bool) -> Call:
     """Return the call as the subject received it. It is made from the oracle's copy, because the subject may have changed its own arrays."""
     call, given = check.wide.astype(dtype), check.call
 
     def as_before(arrays: Arrays, before: Arrays) -> dict[str, Array]:
         return {name: arranged(value, memory_of(before[name])) for name, value in arrays.items() if name in before}
 
+<<<<<<< HEAD
     # Without a mask that the subject drew: when the call is repeated, it draws a new one.
     constants = {name: value for name, value in call.constants.items() if name != "mask" or name in call.order}
+=======
+    # Without a dropout's mask: when the call is repeated, the subject draws a new one.
+    constants = {name: value for name, value in call.constants.items() if not (dropout and name == "mask")}
+>>>>>>> refs/heads/examples
     inputs, cotangents = as_before(call.inputs, given.inputs), as_before(call.cotangents, given.cotangents)
     return replace(call, inputs=inputs, cotangents=cotangents, constants=constants)
 

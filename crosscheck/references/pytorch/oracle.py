@@ -97,6 +97,13 @@ def _oracle(reference: Reference, device: torch.device) -> Oracle:
     return TorchOracle(reference, Measured(), {}, device)
 
 
+def _refuse_other_shapes(module: nn.RNNBase, params: Tensors) -> None:
+    """Raise :class:`RefusedError` for parameters of other shapes than a recurrent layer has: its kernels read beyond their ends unasked."""
+    for name, own in module.named_parameters():
+        if name in params and params[name].shape != own.shape:
+            raise RefusedError(f"{title(module)} refuses {name} of shape {tuple(params[name].shape)}, expected {tuple(own.shape)}")
+
+
 def _refuse_random(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if isinstance(part, _DropoutNd) and part.training and part.p:
@@ -268,6 +275,8 @@ class TorchOracle:
         arguments, named = passed(self.reference, {name: inputs[name].clone() for name in names})
         if not isinstance(self.reference, nn.Module):
             return applied(self.reference, arguments, params)
+        if isinstance(self.reference, nn.RNNBase):
+            _refuse_other_shapes(self.reference, params)
         replaced = {**given, **params}
         return functional_call(self.reference, replaced, arguments, named) if replaced else self.reference(*arguments, **named)
 

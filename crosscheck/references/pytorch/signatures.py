@@ -33,13 +33,20 @@ def signature_of(reference: object) -> Signature | None:
 
 def passed(reference: object, arguments: Mapping[str, torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the positional and the keyword arguments with which a reference gets inputs that are given by name, in order."""
-    given: dict[str, Any] = dict(arguments)
-    if isinstance(reference, nn.LSTM | nn.LSTMCell) and "h_0" in given:
-        given["h_0"] = (given.pop("h_0"), given.pop("c_0"))
-    by_name = {"key_padding_mask", "attn_mask"} if isinstance(reference, nn.MultiheadAttention) else set()
-    by_name |= {"per_sample_weights"} if isinstance(reference, nn.EmbeddingBag) else set()
-    named = {name: given.pop(name) for name in list(given) if name in by_name}
-    return tuple(given.values()), named
+    if isinstance(reference, nn.LSTM | nn.LSTMCell) and len(arguments) == _WITH_STATES:
+        sequence, *states = arguments.values()
+        return (sequence, tuple(states)), {}
+    if isinstance(reference, nn.MultiheadAttention):
+        # Between the two masks PyTorch's order has a setting; a mask of another name than PyTorch's is one of attention, unless it is called padding.
+        three, masks = list(arguments.items())[:3], list(arguments.items())[3:]
+        return tuple(value for _, value in three), {"key_padding_mask" if "pad" in name else "attn_mask": value for name, value in masks}
+    by_name = {"per_sample_weights"} if isinstance(reference, nn.EmbeddingBag) else set()
+    given = {name: value for name, value in arguments.items() if name not in by_name}
+    return tuple(given.values()), {name: value for name, value in arguments.items() if name in by_name}
+
+
+_WITH_STATES = 3
+"""The number of inputs of an LSTM that gets its first states, which PyTorch takes as a tuple."""
 
 
 class _Settings:

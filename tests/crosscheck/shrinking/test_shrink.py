@@ -275,6 +275,18 @@ class Sign(Right):
         return -super().backward(grad_output)
 
 
+def test_mask_among_the_inputs_stays() -> None:
+    """Only the mask that a dropout draws is left out of a failing call."""
+
+    def masked(x: Any, mask: Any) -> Any:
+        return x * mask
+
+    subject = crosscheck.Functions(lambda x, mask: (x + mask, mask), lambda grad_output, mask: grad_output * mask)
+    inputs = {"x": "batch n", "mask": crosscheck.Mask("batch n")}
+    small = small_of(found(subject, reference=masked, framework="torch", shapes=(), inputs=inputs, sizes={"batch": 3, "n": 4}))
+    assert small.call.constants["mask"].shape == small.call.x.shape
+
+
 def test_several_references() -> None:
     small = small_of(found(Sign(), reference=[nn.ReLU(), oracle(nn.ReLU())]))
     assert small.call.x.size == 1

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from torch import nn
 
 from crosscheck import Pair
 from crosscheck.core.check_layer import context_of
 from crosscheck.core.judge import Verdict
-from crosscheck.core.operation import Call
+from crosscheck.core.operation import Call, RefusedError
 from crosscheck.core.precision import Precision
 from crosscheck.oracles.theories import Measured
 from crosscheck.references.pytorch.oracle import TorchOracle
@@ -55,3 +57,13 @@ def test_rounding_that_is_not_the_same_each_time_is_not_random() -> None:
     call = Call(np.random.default_rng(0).standard_normal((3, 4)))
     context = context_of(TorchOracle(with_other_digits, Measured()), call, Precision(np.dtype(np.float32), 100))
     assert list(context.expected) == ["output"], context.undecided
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_recurrent_layer_refuses_parameters_of_another_size(kind: type[nn.RNNBase]) -> None:
+    """PyTorch does not look: it broadcasts a bias of one number, and with one row of everything it reads beyond the end."""
+    module = kind(3, 4)
+    params = {name: np.zeros(tuple(value.shape)) for name, value in module.named_parameters()} | {"bias_hh_l0": np.zeros(1)}
+    call = Call(np.zeros((5, 2, 3)), params, np.zeros((5, 2, 4)))
+    with pytest.raises(RefusedError, match="bias_hh_l0 of shape"):
+        TorchOracle(module, Measured()).vjp(call)
