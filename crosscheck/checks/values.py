@@ -154,13 +154,8 @@ def _as_given(check: LayerCheck, dtype: str, dropout: bool) -> Call:
     def as_before(arrays: Arrays, before: Arrays) -> dict[str, Array]:
         return {name: arranged(value, memory_of(before[name])) for name, value in arrays.items() if name in before}
 
-<<<<<<< HEAD
-    # Without a mask that the subject drew: when the call is repeated, it draws a new one.
-    constants = {name: value for name, value in call.constants.items() if name != "mask" or name in call.order}
-=======
     # Without a dropout's mask: when the call is repeated, the subject draws a new one.
     constants = {name: value for name, value in call.constants.items() if not (dropout and name == "mask")}
->>>>>>> refs/heads/examples
     inputs, cotangents = as_before(call.inputs, given.inputs), as_before(call.cotangents, given.cotangents)
     return replace(call, inputs=inputs, cotangents=cotangents, constants=constants)
 
