@@ -1,7 +1,7 @@
 """Thirty comparisons such as public test suites make in float32: right NumPy code that takes another way than PyTorch's kernels.
 
-What is right here is the mathematics: sums are added in another order, blocks are put together, a formula is another one of equal accuracy. None
-loses digits that the reference keeps, as a variance computed as a difference of two large numbers does.
+What is right here is the mathematics: sums are added in another order, blocks are put together, a formula is another one. None loses digits to
+cancellation, as a variance computed as a difference of two large numbers does; the folds of logaddexp are less accurate than the reference.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def page(facts: Facts) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
     source = f"Measured with {versions}, {counted(facts['seeds'], 'seed')}; `{facts['command']}` measures it again."
     parts = [f"## {title(sheet.title)}\n\n{markdown(sheet)}" for sheet in (rules_sheet(facts), rows_sheet(facts, ways=True))]
-    rules = "; ".join(f"{name}: {rule.words.removeprefix('allclose, ')}" for name, rule in CLOSENESS_RULES.items())
+    rules = "; ".join(f"{name}: {rule.words.removeprefix('allclose, ').removeprefix(f'{name}, ')}" for name, rule in CLOSENESS_RULES.items())
     return "\n\n".join([wrapped(facts["headline"]), *parts, wrapped(f"The other rules: {rules}."), wrapped(source)])
 
 
