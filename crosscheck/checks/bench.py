@@ -13,9 +13,10 @@ import numpy as np
 
 from crosscheck.adapters.adapted_layer import AdaptedLayer, by_input, outputs_of
 from crosscheck.adapters.convention import Instance
+from crosscheck.adapters.layout import LayoutError
 from crosscheck.core.arguments import Case
 from crosscheck.core.check_layer import LayerContext, context_of, judge_one
-from crosscheck.core.guard import as_array, as_whole_numbers, contained
+from crosscheck.core.guard import SubjectError, as_array, as_whole_numbers, contained
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Kind, Verdict, judge
 from crosscheck.core.operation import Call, Constants, Oracle, RefusedError
@@ -160,9 +161,17 @@ class Bench:
         if self.fixed_batch:
             raise DoesNotApplyError("your code is declared to take only the declared batch sizes")
         if self.smaller is None:
-            one = self.layer.convention.one_sample
-            raise DoesNotApplyError("your code takes one sample at a time" if one else "no shape with more than one sample was given")
+            raise DoesNotApplyError(self._no_fewer)
         return self.smaller
+
+    @property
+    def _no_fewer(self) -> str:
+        """Why there is no call with fewer samples."""
+        if self.layer.convention.one_sample:
+            return "your code takes one sample at a time"
+        if self.samples < 2:
+            return "no shape with more than one sample was given"
+        return "the reference takes no fewer samples" if self.reference else "your code takes no fewer samples, and no reference says that it should"
 
     @property
     def others(self) -> list[Call]:
@@ -258,13 +267,20 @@ def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
 
 
 def _smaller(prepared: Prepared, other: Call, case: Case, batch: str) -> Call | None:
-    """Return a call with one sample fewer; None if the reference does not take fewer samples with the same parameters."""
+    """Return a call with one sample fewer; None if the reference, or without one the subject, does not take fewer with the same parameters.
+
+    The input of a subject that has only one is known to have its samples along the first axis, so the subject has to take fewer.
+    """
     fewer = case.resized({batch: case.sizes[batch] - 1})
+    if prepared.references and not accepted(prepared, fewer):
+        return None
     if (case.shape[:1] == (case.sizes[batch],) and len(case.inputs) == len(other.inputs) == 1) or prepared.labels:
         smaller = _first(other, case.sizes[batch] - 1)
-        fits = all(value.shape[:1] in ((), smaller.x.shape[:1]) for value in smaller.cotangents.values())
-        return smaller if fits and accepted(prepared, fewer) else None
-    return replace(prepared.call(fewer, FAMILIES["normal"], other.dtype.name, 1), params=other.params) if accepted(prepared, fewer) else None
+        return smaller if all(value.shape[:1] in ((), smaller.x.shape[:1]) for value in smaller.cotangents.values()) else None
+    try:
+        return replace(prepared.call(fewer, FAMILIES["normal"], other.dtype.name, 1), params=other.params)
+    except (SubjectError, LayoutError):
+        return None
 
 
 def _first(call: Call, samples: int) -> Call:

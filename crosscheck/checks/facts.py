@@ -93,7 +93,7 @@ def _size_facts(pair: Declaration) -> Facts | None:
     prepared = prepare(pair)
     return {
         "declared": len(prepared.cases),
-        "tried": [str(case) for case in prepared.derived],
+        "tried": [case.beside(prepared.cases[0]) for case in prepared.derived],
         "refused": [axis_in_words(axis) for axis in prepared.sizes.refused],
         "numbers": sum(case.elements for case in prepared.derived),
         "most_numbers_of_one": BUDGET,

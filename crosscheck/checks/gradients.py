@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.checks.check import Check, CheckResult, FailingCall, Settings
+from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, FailingCall, Settings
 from crosscheck.core.check_layer import NOT_COMPUTED, Failure, backward_quantities, forward_quantities
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.inputs import FAMILIES
@@ -20,7 +20,7 @@ from crosscheck.core.precision import Array, Bound
 from crosscheck.core.trace import Place
 from crosscheck.oracles.wrapped import limited
 from crosscheck.pairs.prepare_layer import Prepared
-from crosscheck.references.slopes.oracle import Compared, Elements, QuotientOracle, Quotients, elements_of, lines
+from crosscheck.references.slopes.oracle import UNRESOLVED, Compared, Elements, QuotientOracle, Quotients, elements_of, lines
 from crosscheck.references.slopes.probe import point_of, variable
 from crosscheck.report.words import told_apart
 
@@ -47,7 +47,10 @@ def difference_check(family: str) -> Check:
                 result.add(str(case), _plain(prepared, "output", Verdict.MISMATCH, error.reason), source=prepared.layer.sources.get("output", ""))
                 continue
             _judge(prepared, call, str(case), result, settings.seed)
-        return result.conclude()
+        result.conclude()
+        if result.verdict is Verdict.SKIPPED:
+            result.reason = next((j.reason for _, j in result.judgements if j.reason.startswith(OUT_OF_RANGE)), result.reason)
+        return result
 
     return Check(name, about, run, DTYPE)
 
@@ -123,12 +126,19 @@ def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> tuple[Ju
     single = [c for c in compared if c.line.index is not None]
     note = _note(single, compared, variable(quotients.point.call, quantity).shape)
     astray = next((c for c in compared if c.line.index is None and not c.undecided and c.excess > 1), None)
-    if astray and not any(c.excess > 1 for c in single if not c.undecided) and quotients.wrong_element(astray.line):
-        single.append(quotients.compared(quantity)[-1])
+    if astray and not any(c.excess > 1 for c in single if not c.undecided):
+        element = quotients.most_wrong_element(astray.line)
+        if element.excess > 1 and not element.undecided:
+            single.append(element)
+        elif not any(c.kink for c in [*single, element]):
+            # The gradient's elements add up to the slope along the direction, so the sum of their rounding errors explains the difference.
+            astray = None
     decided = [c for c in single if not c.undecided]
     doubt = "" if decided else single[0].undecided
     doubt = "every element is at a kink" if all(c.kink for c in single) else doubt
     judgement = Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, reason=doubt)
+    if all(c.undecided == UNRESOLVED for c in single):
+        judgement = replace(judgement, verdict=Verdict.SKIPPED, reason=OUT_OF_RANGE + UNRESOLVED)
     if decided:
         elements = elements_of(decided, np.asarray(quotients.point.found[quantity]).shape)
         by_element = judge(place, Kind.ISOLATED, elements.found, elements.expected, elements.bound(precision), precision)

@@ -6,6 +6,7 @@ convention, such as a loss of 0, and the check says so.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -33,7 +34,7 @@ def special_checks(pair: Pair, dtypes: tuple[str, ...]) -> list[Check]:
 def _possible_inputs(pair: Pair) -> Inputs:
     """Return the inputs of a pair, also those that the subject may turn out not to take; empty if they are not known."""
     if pair.inputs:
-        return {name: one for name, one in pair.inputs.items() if not isinstance(one, str | tuple | list)}  # type: ignore[misc]
+        return {name: one for name, one in pair.inputs.items() if not isinstance(one, str | tuple | list)}
     first = pair.reference[0] if isinstance(pair.reference, list | tuple) and pair.reference else pair.reference
     try:
         signature = resolved(first, pair.framework).signature
@@ -50,33 +51,49 @@ def _possible_inputs(pair: Pair) -> Inputs:
     return {}
 
 
+def special_name(dtype: str, special: Special) -> str:
+    """Return the name of a check of special values, such as ``special-float64-all-labels-ignored``."""
+    return f"special-{dtype}-{special.slug}"
+
+
 def _check(special: Special, dtype: str) -> Check:
-    name = f"special-{dtype}-{special.slug}"
+    name = special_name(dtype, special)
 
     def run(prepared: Prepared, settings: Settings) -> CheckResult:
-        result, case = CheckResult(name, Verdict.SKIPPED), prepared.cases[0]
-        own = next((one for one in specials_of(case.inputs) if one == special), None)
-        if own is None:
-            result.reason = f"your code does not take {special.name}"
-        elif dtype not in prepared.pair.dtypes:
-            result.reason = prepared.pair.precisions_in_words
-        elif (reason := _not_known(prepared, case, dtype, settings.seed)) and own.name in case.inputs:
-            result.reason = reason
-        else:
-            case = replace(case, special=own)
-            try:
-                call = prepared.call(case, FAMILIES["normal"], dtype, settings.seed)
-            except RefusedError as error:
-                result.reason = str(error)
-            else:
-                judge_call(prepared, call, dtype, str(case), result, special=own.words)
-                return result.conclude()
-        return result
+        case = special_case(prepared, special, dtype)
+        if isinstance(case, Case) and (why_not := not_known(prepared, case, dtype, settings.seed)):
+            case = why_not
+        if isinstance(case, str):
+            return CheckResult(name, Verdict.SKIPPED, case)
+        try:
+            call = prepared.call(case, FAMILIES["normal"], dtype, settings.seed)
+        except RefusedError as error:
+            return CheckResult(name, Verdict.SKIPPED, str(error))
+        result = CheckResult(name, Verdict.SKIPPED)
+        judge_call(prepared, call, dtype, str(case), result, special=special.words)
+        return result.conclude()
 
     return Check(name, f"{dtype} output and gradients with {special.words}", run, dtype)
 
 
-def _not_known(prepared: Prepared, case: Case, dtype: str, seed: int) -> str:
+def special_cases(prepared: Prepared, names: Collection[str]) -> Iterator[tuple[str, str, Case | str]]:
+    """Yield, for each check of special values among the named ones, its name, its precision, and its case or the reason why there is none."""
+    for dtype in prepared.pair.dtypes:
+        for special in specials_of(_possible_inputs(prepared.pair)):
+            if special_name(dtype, special) in names:
+                yield special_name(dtype, special), dtype, special_case(prepared, special, dtype)
+
+
+def special_case(prepared: Prepared, special: Special, dtype: str) -> Case | str:
+    """Return the case with special values, or why there is none."""
+    case = prepared.cases[0]
+    own = next((one for one in specials_of(case.inputs) if one == special), None)
+    if own is None:
+        return f"your code does not take {special.name}"
+    return replace(case, special=own) if dtype in prepared.pair.dtypes else prepared.pair.precisions_in_words
+
+
+def not_known(prepared: Prepared, case: Case, dtype: str, seed: int) -> str:
     """Return why labels that PyTorch ignores by default are not tried: code that does not know them is right without; empty if they are tried.
 
     Code knows them if the gradient of an ignored sample is zero or, for a mean, the loss is right although some labels are ignored.

@@ -242,11 +242,14 @@ class Case:
         The length of each named axis.
     special : Special, optional
         The special values that the call has.
+    named : bool
+        Whether a user has named all axes, so that their lengths are shown by these names if there are several inputs.
     """
 
     inputs: Inputs
     sizes: Mapping[str, int]
     special: Special | None = None
+    named: bool = False
 
     @property
     def shapes(self) -> dict[str, Shape]:
@@ -269,18 +272,37 @@ class Case:
         return replace(self, sizes={**self.sizes, **sizes}, special=None)
 
     def __str__(self) -> str:
-        """Return the shapes in words, such as ``3x1x28x28``."""
+        """Return the shapes in words: ``3x1x28x28``, ``query 2x5x8, key 2x7x8``, or ``batch 2, q_len 5, k_len 7`` if the axes have names."""
         shapes = self.shapes
-        derived = [name for name, one in self.inputs.items() if isinstance(one, Labels | Target)]
-        shown = [name for name in shapes if name not in derived or len(shapes) == len(derived)]
+        shown = self._shown
         text = times(shapes[shown[0]]) if len(shown) == 1 else ", ".join(f"{name} {times(shapes[name])}" for name in shown)
+        text = _lengths(self.sizes) if self._by_axes else text
         return f"{text}, {self.special.words}" if self.special else text
+
+    @property
+    def _shown(self) -> list[str]:
+        """The inputs whose shapes are shown: not those of labels and targets, which follow from the others."""
+        derived = [name for name, one in self.inputs.items() if isinstance(one, Labels | Target)]
+        return [name for name in self.inputs if name not in derived or len(self.inputs) == len(derived)]
+
+    @property
+    def _by_axes(self) -> bool:
+        return self.named and len(self._shown) > 1 and bool(self.sizes)
+
+    def beside(self, other: Case) -> str:
+        """Return the shapes in words; if the axes have names, only the lengths that differ from those of another case."""
+        changed = {axis: length for axis, length in self.sizes.items() if other.sizes.get(axis) != length}
+        return _lengths(changed) if changed and self._by_axes else str(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Case) and (self.shapes, self.special) == (other.shapes, other.special)
 
     def __hash__(self) -> int:
         return hash((tuple(self.shapes.items()), self.special))
+
+
+def _lengths(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{axis} {length}" for axis, length in sizes.items())
 
 
 def times(shape: Sequence[int]) -> str:
@@ -300,14 +322,20 @@ class Signature:
         The names of the results.
     optional : tuple of str
         The inputs that a call may leave out. They are passed only if the subject takes them.
+    sizes : sequence of mapping of str to int
+        Lengths of all axes, for each of the shapes of the first input that the reference knows; empty if it takes any.
     by_name : bool
         Whether the reference gets its inputs by name, so that they come in the order in which the subject's arguments of these names do.
+    named : bool
+        As in :class:`Case`.
     """
 
     inputs: Callable[[int], Inputs]
     outputs: tuple[str, ...] = (OUTPUT,)
     optional: tuple[str, ...] = ()
+    sizes: Sequence[Mapping[str, int]] = ()
     by_name: bool = False
+    named: bool = False
 
 
 def flat(value: Any, keep_none: bool = False) -> list[Any]:

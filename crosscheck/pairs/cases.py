@@ -65,7 +65,8 @@ def _by_name(pair: Pair) -> Case:
     if missing := [axis for axis in needed if axis not in sizes]:
         raise pair.error(f"the length of the axis {missing[0]!r} is not known; declare sizes={{{missing[0]!r}: 5}}")
     lengths = {axis: _length(pair, axis, sizes[axis]) for axis in dict.fromkeys(needed)}
-    return Case(inputs, lengths)
+    by_user = all(axis in pair.sizes for one in inputs.values() for axis in one.axes if isinstance(axis, str))
+    return Case(inputs, lengths, named=by_user)
 
 
 def _named(one: Argument) -> list[str]:
@@ -96,9 +97,11 @@ def _of_shape(pair: Pair, shape: Shape, signature: Signature | None, labels: boo
     if len(first) != len(shape) or any(isinstance(axis, int) and axis != length for axis, length in zip(first, shape, strict=True)):
         raise pair.error(f"the shape {shape} does not fit the reference, which takes ({', '.join(map(str, first))})")
     sizes = {axis: length for axis, length in zip(first, shape, strict=True) if isinstance(axis, str)}
+    known = next((known for known in (signature.sizes if signature else ()) if all(known.get(axis) == sizes[axis] for axis in sizes)), {})
+    sizes |= {axis: length for axis, length in known.items() if any(axis in _named(one) for one in inputs.values())}
     for number, axis in enumerate(dict.fromkeys(axis for one in inputs.values() for axis in _named(one) if axis not in sizes)):
         sizes[axis] = pair.sizes.get(axis, max(shape[:-1], default=1) + 2 + number)
-    return Case(inputs, sizes)
+    return Case(inputs, sizes, named=signature is not None and signature.named)
 
 
 def without_optional(case: Case, signature: Signature, arguments: Sequence[Parameter], declared: Sequence[str]) -> Case:
@@ -112,7 +115,8 @@ def without_optional(case: Case, signature: Signature, arguments: Sequence[Param
         if name in signature.optional:
             place = len(kept)
             taken = next((argument for argument in own if _same_name(argument.name, name)), None)
-            required = place < len(own) and own[place].default is Parameter.empty and "mask" not in name
+            of_another = place < len(own) and any(_same_name(own[place].name, other) for other in case.inputs if other != name)
+            required = place < len(own) and own[place].default is Parameter.empty and "mask" not in name and not of_another
             if taken is None and not required and not spread:
                 continue
         kept[name] = one

@@ -6,18 +6,18 @@ the reference as it is.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.core.arguments import flat, quantity_of_output
+from crosscheck.core.arguments import Inputs, flat, quantity_of_output
 from crosscheck.core.operation import INPUT, OUTPUT, Call, RefusedError, Shape
-from crosscheck.core.precision import Array
 from crosscheck.references.functions import Output, applied, title
 from crosscheck.references.resolve import Reference, UnknownReferenceError, framework_of, own_parameters, package_of, resolved
 
@@ -38,16 +38,19 @@ class GivenCall:
     ----------
     call : Call
         The call in the precision of the caller's code.
-    count : int or None
-        How many outputs the reference returns; None if it does not say.
+    real : mapping of str to str
+        The inputs that hold real numbers, in the order of the arguments: for the name of each argument, that in the call.
+    shapes : mapping of str to tuple of int
+        The shapes of the outputs, as quantities; empty if the reference does not say.
     whole : frozenset of str
-        The outputs, as quantities, that hold whole numbers or booleans.
+        The outputs that hold whole numbers or booleans.
     """
 
     title: str
     reference: Reference
     call: Call
-    count: int | None = None
+    real: Mapping[str, str]
+    shapes: dict[str, Shape] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
 
     @property
@@ -59,9 +62,10 @@ class GivenCall:
         """Return the name of the gradient of a parameter or an input as a quantity; raise ``ValueError`` if there is none of this name."""
         if name in self.call.params:
             return f"{name}.grad"
-        if name in self.call.inputs:
-            return self.call.grad_input(name)
-        known = ", ".join([*self.call.params, *self.call.inputs]) or "nothing"
+        if (own := self.real.get(name, name)) in self.call.inputs:
+            return self.call.grad_input(own)
+        graded = [own for own, name in self.real.items() if name in self.call.inputs]
+        known = ", ".join([*self.call.params, *graded]) or "nothing"
         raise ValueError(f"grads has {name!r}, expected parameters or inputs of {self.title} that have a gradient: {known}")
 
 
@@ -85,6 +89,7 @@ def given_call(
     params: Mapping[str, Any] | None = None,
     framework: str = "",
     outputs: int = 1,
+    wanted: Collection[int | str] = (),
 ) -> GivenCall:
     """Return a call without upstream gradients.
 
@@ -100,6 +105,8 @@ def given_call(
         Parameters by the reference's names, in place of a module's own.
     outputs : int
         How many outputs a reference is taken to have that does not say so itself.
+    wanted : collection of int and str
+        The inputs, counted among those of real numbers, or by name, whose gradients are compared.
 
     Raises
     ------
@@ -113,10 +120,10 @@ def given_call(
             "the reference is an array, expected what computes it, with its inputs: "
             "assert_close(actual, torch.nn.functional.conv2d, x, w), not assert_close(actual, torch.nn.functional.conv2d(x, w))"
         )
-    arrays, function = _taken_apart(reference, inputs)
+    taken = _taken_apart(reference, inputs)
     try:
         framework = "" if callable(getattr(reference, "vjp", None)) else framework or _framework(reference, inputs)
-        ready = resolved(function, framework)
+        ready = resolved(taken.function, framework)
         if ready.training is not None and framework_of(reference) == "keras":
             # A call of a Keras layer is in evaluation mode unless it says otherwise.
             ready = ready.evaluating
@@ -124,9 +131,12 @@ def given_call(
         raise CannotJudgeError(f"{title(reference)} cannot be judged: {error}") from error
     if ready.training is not None and ready.training.dropped is not None:
         raise CannotJudgeError(f"{title(reference)} cannot be judged: it draws random numbers; call eval() on it, or give both sides the same mask")
-    call = _call(reference, ready, arrays, dtype)
+    call, real, plain = _call(reference, ready, taken, dtype, wanted)
+    if plain:
+        ready = resolved(taken.plain, framework)
     call = _with_params(call, reference, ready, params or {}).astype(dtype)
-    return _with_outputs(title(reference), ready, call, outputs)
+    given = GivenCall(title(reference), ready, call, real)
+    return _with_outputs(given, outputs, [own for place, (name, own) in enumerate(real.items()) if place in wanted or name in wanted])
 
 
 def _framework(reference: Any, inputs: Sequence[Any]) -> str:
@@ -152,72 +162,120 @@ class _Filled:
 
     func: Callable[..., Any]
     arguments: Sequence[Any]
+    keywords: Mapping[str, Any]
 
     @property
     def __name__(self) -> str:
         return title(self.func)
 
     def __call__(self, *arrays: Any, **params: Any) -> Any:
-        return applied(self.func, [_filled(argument, arrays) for argument in self.arguments], params)
+        return applied(self.func, _filled(self.arguments, arrays), {**_filled(self.keywords, arrays), **params})
 
 
-def _taken_apart(reference: Any, inputs: Sequence[Any]) -> tuple[list[npt.NDArray[Any]], Any]:
-    """Return all arrays among the arguments, and a function of just these."""
+@dataclass(frozen=True)
+class _Taken:
+    """The arrays among a reference's arguments, and a function of just these.
+
+    Attributes
+    ----------
+    places : list of int
+        The argument in which each array is, counted from the first.
+    held : list of str
+        The names of the last arrays, which are in a ``functools.partial``.
+    """
+
+    function: Any
+    arrays: list[npt.NDArray[Any]]
+    places: list[int]
+    held: list[str] = field(default_factory=list)
+
+    @property
+    def plain(self) -> _Filled:
+        """The function as one of which nothing is known."""
+        return _Filled(self.function, [_Place(number) for number in range(len(self.arrays))], {})
+
+
+def _taken_apart(reference: Any, inputs: Sequence[Any]) -> _Taken:
+    """Return all arrays among the arguments. They need not be in the precision in which the oracle computes."""
     arrays: list[npt.NDArray[Any]] = []
+    places: list[int] = []
     # Numbers are settings, such as an axis, beside arrays. Alone, they are what the function is of.
     alone = not any(map(is_array, flat(list(inputs))))
-
-    def placed(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: placed(one) for key, one in value.items()}
-        if isinstance(value, tuple | list):
-            return [placed(one) for one in value] if isinstance(value, list) else tuple(placed(one) for one in value)
-        if is_array(value) or (alone and isinstance(value, float | int)):
-            arrays.append(as_numpy(value) if is_array(value) else np.asarray(value))
-            return _Place(len(arrays) - 1)
-        return value
-
-    arguments = [placed(value) for value in inputs]
+    arguments: list[Any] = []
+    for value in inputs:
+        arguments.append(_placed(value, arrays, alone))
+        places += [len(arguments) - 1] * (len(arrays) - len(places))
     if not arrays:
         raise TypeError(f"{title(reference)} gets no array: expected its inputs after it, assert_close(actual, reference, x)")
+    if isinstance(reference, functools.partial) and any(map(is_array, flat([reference.args, reference.keywords]))):
+        count = len(arrays)
+        before = [_placed(value, arrays) for value in reference.args]
+        keywords = {name: _placed(value, arrays) for name, value in reference.keywords.items()}
+        named = {one.number: name for name, one in keywords.items() if isinstance(one, _Place)}
+        held = [named.get(number, str(number)) for number in range(count, len(arrays))]
+        return _Taken(_Filled(reference.func, [*before, *arguments], keywords), arrays, [place + len(before) for place in places], held)
     if all(isinstance(argument, _Place) for argument in arguments):
-        return arrays, reference
-    if hasattr(reference, "forward") or callable(getattr(reference, "vjp", None)) or not callable(reference):
-        # Modules get their inputs one by one; LSTM's states may be in a tuple.
-        if any(not isinstance(one, _Place) for one in flat(arguments)):
-            raise TypeError(f"{title(reference)} gets {inputs!r}, expected arrays only; a function may get other things, too")
-        return arrays, reference
-    return arrays, _Filled(reference, arguments)
+        return _Taken(reference, arrays, places)
+    if not hasattr(reference, "forward") and not hasattr(reference, "vjp") and callable(reference):
+        return _Taken(_Filled(reference, arguments, {}), arrays, places)
+    # Modules get their inputs one by one; LSTM's states may be in a tuple.
+    if any(not isinstance(one, _Place) for one in flat(arguments)):
+        raise TypeError(f"{title(reference)} gets {inputs!r}, expected arrays only; a function may get other things, too")
+    return _Taken(reference, arrays, places)
+
+
+def _placed(value: Any, arrays: list[npt.NDArray[Any]], numbers: bool = False) -> Any:
+    """Return an argument with places instead of arrays, which are added to ``arrays``; with ``numbers``, plain numbers are arrays, too."""
+    if isinstance(value, Mapping):
+        return {key: _placed(one, arrays, numbers) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        placed = [_placed(one, arrays, numbers) for one in value]
+        return placed if isinstance(value, list) else tuple(placed)
+    if not is_array(value) and not (numbers and isinstance(value, float | int)):
+        return value
+    arrays.append(as_numpy(value) if is_array(value) else np.asarray(value))
+    return _Place(len(arrays) - 1)
 
 
 def _filled(argument: Any, arrays: Sequence[Any]) -> Any:
+    """Return arguments with arrays in their places."""
     if isinstance(argument, Mapping):
         return {key: _filled(one, arrays) for key, one in argument.items()}
     if isinstance(argument, tuple | list):
-        return type(argument)(_filled(one, arrays) for one in argument)
+        filled = [_filled(one, arrays) for one in argument]
+        return filled if isinstance(argument, list) else tuple(filled)
     return arrays[argument.number] if isinstance(argument, _Place) else argument
 
 
-def _call(reference: Any, ready: Reference, arrays: Sequence[npt.NDArray[Any]], dtype: np.dtype[Any]) -> Call:
-    """Return a call with inputs, real numbers in a precision, and constants."""
-    known = {} if ready.signature is None else dict(ready.signature.inputs(arrays[0].ndim))
-    names = list(_names(list(known) or _argument_names(reference), len(arrays), ready.labels))
-    inputs: dict[str, Array] = {}
-    constants: dict[str, npt.NDArray[Any]] = {}
-    for name, value in zip(names, arrays, strict=True):
-        if value.dtype.kind not in "fiub":
-            raise TypeError(f"the input {name} has the dtype {value.dtype}, expected real numbers, whole numbers or booleans")
-        # A reference that knows its inputs says which have no gradient. Nothing that depends on an infinite number has one that could be judged.
-        if value.dtype.kind == "f" and (name not in known or known[name].gradient) and np.isfinite(value).all():
-            inputs[name] = value.astype(dtype, copy=False)
-        else:
-            constants[name] = value.astype(dtype, copy=False) if value.dtype.kind == "f" else value
-    order = tuple(names)
-    if len(inputs) == 1:
-        only = next(iter(inputs))
-        inputs, order = {INPUT: inputs[only]}, tuple(INPUT if name == only else name for name in names)
-    usual = set(order) <= {INPUT, "labels"} and order[0] == INPUT
-    return Call(inputs, constants=constants, order=() if usual else order)
+def _call(reference: Any, ready: Reference, taken: _Taken, dtype: np.dtype[Any], wanted: Collection[int | str]) -> tuple[Call, dict[str, str], bool]:
+    """Return a call, the names of the inputs of real numbers there, and whether a gradient is wanted that the reference says it does not have."""
+    count, known = len(taken.arrays) - len(taken.held), _known(ready, taken.arrays[0])
+    names = list(known)[:count] if len(known) >= count else list(_names(_argument_names(reference), taken.places, ready.labels))
+    names += [f"{name}_" if name in names else name for name in taken.held]
+    arrays = dict(zip(names, taken.arrays, strict=True))
+    if odd := [name for name, value in arrays.items() if value.dtype.kind not in "fiub"]:
+        raise TypeError(f"the input {odd[0]} has the dtype {arrays[odd[0]].dtype}, expected real numbers, whole numbers or booleans")
+    real = [name for name in names[:count] if arrays[name].dtype.kind == "f"]
+    compared = [name for place, name in enumerate(real) if place in wanted or name in wanted]
+    # A reference that knows its inputs says which have no gradient, such as a target. Its theory knows no such gradient either.
+    without = [name for name, one in known.items() if not one.gradient]
+    plain = any(name in without for name in compared)
+    # An infinite number, such as a masked score, has no gradient that could be judged.
+    graded = [name for name in real if (plain or name not in without) and np.isfinite(arrays[name]).all()]
+    own = {name: INPUT if graded == [name] and INPUT not in names else name for name in names}
+    cast = {own[name]: value.astype(dtype, copy=False) if value.dtype.kind == "f" else value for name, value in arrays.items()}
+    inputs = {own[name]: cast[own[name]] for name in graded}
+    usual = set(cast) <= {INPUT, "labels"} and next(iter(cast)) == INPUT
+    call = Call(inputs, constants={name: value for name, value in cast.items() if name not in inputs}, order=() if usual else tuple(cast))
+    return call, {name: own[name] for name in real}, plain
+
+
+def _known(ready: Reference, first: npt.NDArray[Any]) -> Inputs:
+    """Return what a reference says of its inputs; nothing if it does not say, or knows no such input."""
+    try:
+        return {} if ready.signature is None else ready.signature.inputs(first.ndim)
+    except IndexError:
+        return {}
 
 
 _SIGNATURE = re.compile(r"\s*\w+\(([^)]*)\)")
@@ -235,16 +293,16 @@ def _argument_names(reference: Any) -> list[str]:
         return [] if found is None else [part.partition("=")[0].strip() for part in found[1].split("*")[0].split(",") if part.strip()]
 
 
-def _names(known: Sequence[str], count: int, labels: bool) -> Iterator[str]:
-    """Yield a name for each of the arrays, all of them different: known ones, and numbers if there are too few."""
-    known = known if len(known) >= count and len(set(known)) == len(known) else []
-    for number in range(count):
+def _names(known: Sequence[str], places: Sequence[int], labels: bool) -> Iterator[str]:
+    """Yield a name for each of the arrays, all of them different: that of its argument, or a number if this is not known."""
+    for number, place in enumerate(places):
         if labels and number == 1:
             yield "labels"
-            continue
-        name = known[number] if known else INPUT if not number else str(number)
-        # Constants of these names mean something else to oracles.
-        yield f"{name}_" if name in ("decisions", "mask", "labels") and not labels else name
+        elif places.count(place) > 1 or not known or place >= len(known) or known[place] == "decisions":
+            # Oracles give the name "decisions" a meaning of its own.
+            yield str(number) if number else INPUT
+        else:
+            yield known[place]
 
 
 def _with_params(call: Call, reference: Any, ready: Reference, params: Mapping[str, Any]) -> Call:
@@ -258,24 +316,32 @@ def _with_params(call: Call, reference: Any, ready: Reference, params: Mapping[s
             raise ValueError(f"params[{name!r}] has the shape {value.shape}, expected {tuple(ready.shapes[name])}")
         if value.dtype.kind not in "fiu":
             raise TypeError(f"params[{name!r}] has the dtype {value.dtype}, expected real numbers")
-    return Call(call.inputs, {**own, **given}, None, call.constants, call.buffers, call.order, call.outputs)
+    return replace(call, params={**own, **given})
 
 
-def _with_outputs(name: str, ready: Reference, call: Call, outputs: int) -> GivenCall:
-    """Return the call with the names of the reference's outputs."""
+def _with_outputs(given: GivenCall, outputs: int, compared: Sequence[str]) -> GivenCall:
+    """Return the call with the names of the reference's outputs; ``compared`` are the inputs whose gradients are compared."""
     found: list[Output] = []
+    ready, call = given.reference, given.call
     if hasattr(ready.oracle, "describe"):
         try:
             found = ready.describe(call.astype(np.float64))
         except RefusedError as error:
-            raise CannotJudgeError(f"{name} cannot be judged: {error}") from error
+            if set(call.inputs) <= set(compared):
+                raise CannotJudgeError(f"{given.title} cannot be judged: {error}") from error
+            # Some functions refuse to have a gradient with respect to some of their inputs, such as running statistics.
+            inputs = {name: value for name, value in call.inputs.items() if name in compared}
+            constants = {name: value for name, value in call.arguments().items() if name not in inputs}
+            fewer = replace(call, inputs=inputs, constants=constants, order=call.order or tuple(call.arguments()))
+            return _with_outputs(replace(given, call=fewer), outputs, compared)
     count = len(found) or outputs
-    given = ready.signature.outputs if ready.signature is not None else ()
-    names = [given[number] if number < len(given) else str(number) if number else OUTPUT for number in range(count)]
+    known = ready.signature.outputs if ready.signature is not None else ()
+    names = [known[number] if number < len(known) else str(number) if number else OUTPUT for number in range(count)]
     quantities = tuple(quantity_of_output(one, names) for one in names)
-    whole = frozenset(quantity for quantity, one in zip(quantities, found, strict=False) if one.whole)
-    call = Call(call.inputs, call.params, None, call.constants, call.buffers, call.order, quantities)
-    return GivenCall(name, ready, call, len(found) or None, whole)
+    described = dict(zip(quantities, found, strict=False))
+    whole = frozenset(quantity for quantity, one in described.items() if one.whole)
+    shapes = {quantity: one.shape for quantity, one in described.items()}
+    return replace(given, call=replace(call, outputs=quantities), shapes=shapes, whole=whole)
 
 
 def with_grad_output(given: GivenCall, grad_output: Any, shapes: Mapping[str, Shape]) -> Call:
@@ -306,4 +372,4 @@ def with_grad_output(given: GivenCall, grad_output: Any, shapes: Mapping[str, Sh
         cotangents[name] = one.astype(call.dtype, copy=False)
     if not cotangents:
         raise ValueError("grad_output has no array")
-    return Call(call.inputs, call.params, cotangents, call.constants, call.buffers, call.order, call.outputs)
+    return replace(call, cotangents=cotangents)

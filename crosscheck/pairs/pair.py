@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from crosscheck.core.arguments import Argument
 from crosscheck.core.operation import DTYPES, Shape
 from crosscheck.pairs.declaration import Declaration
 
@@ -93,7 +92,7 @@ class Pair(Declaration):
     expected: Mapping[str, str] = field(default_factory=dict)
     buffers: Mapping[str, str] = field(default_factory=dict)
     mask: str = ""
-    inputs: Mapping[str, str | Sequence[int | str] | Argument] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     outputs: Sequence[str] = ()
     fixed_sizes: bool = False
     fixed: Collection[str | int] = ()

@@ -193,7 +193,7 @@ def prepare_layer(pair: Pair) -> Prepared:
     draft = _with_outputs(draft, signature)
     fixed = _fixed(pair, cases[0], draft.layer.convention.one_sample)
     with silenced():  # a reference may warn of sizes that nobody declared
-        draft = replace(draft, sizes=derived(cases, lambda case: accepted(draft, case), fixed, batch_axis(cases[0])))
+        draft = replace(draft, sizes=_sizes(draft, fixed))
     if (tried := draft.bench_case) not in cases:
         draft.inferred.append(f"contracts use {tried.shape[0]} samples: at most {BUDGET:,} input numbers, or two samples")
     settled = references[0].elements if references else None
@@ -249,6 +249,26 @@ def _fixed(pair: Pair, case: Case, one_sample: bool) -> frozenset[str]:
     if one_sample:
         fixed.discard("")
     return frozenset(fixed)
+
+
+def _sizes(draft: Prepared, fixed: frozenset[str]) -> Derived:
+    """Return the derived cases; beside a recorded reference, these are the ones that it knows."""
+    first = draft.cases[0]
+    known = next((reference for reference in draft.references if reference.derived is not None), None)
+    if known is None or known.derived is None:
+        return derived(draft.cases, lambda case: accepted(draft, case), fixed, batch_axis(first))
+    same = (_of_shapes(first, tuple(case.shapes.values())) for case in known.derived)
+    cases = [case for case in same if case is not None and not any(case.sizes[axis] != first.sizes[axis] for axis in fixed & {*first.sizes})]
+    return Derived(tuple(case for case in cases if accepted(draft, case)), tuple(axis for axis in known.refused if axis in first.sizes))
+
+
+def _of_shapes(case: Case, shapes: Sequence[Shape]) -> Case | None:
+    """Return the case whose inputs have these shapes; None if its axes cannot have them."""
+    if [len(shape) for shape in shapes] != [len(one.axes) for one in case.inputs.values()]:
+        return None
+    given = zip([axis for one in case.inputs.values() for axis in one.axes], [length for shape in shapes for length in shape], strict=True)
+    found = case.resized({axis: length for axis, length in given if isinstance(axis, str)})
+    return found if tuple(found.shapes.values()) == tuple(shapes) else None
 
 
 def batch_axis(case: Case) -> str:
@@ -314,13 +334,17 @@ def _returned(layer: AdaptedLayer, call: Call) -> int:
 def accepted(prepared: Prepared, case: Case) -> bool:
     """Return whether every reference accepts a case, and the layouts fit it.
 
-    If only the number of samples differs from the declared case, that of the outputs has to change in proportion. A recorded reference knows only the
-    recorded inputs and refuses others later, so it always counts as accepting other batch sizes, and never other sizes.
+    If only the number of samples differs from the declared case, that of the outputs has to change in proportion. A recorded reference accepts the
+    sizes that it knows. If its file does not say which these are, it counts as accepting other batch sizes, and refuses unknown inputs later.
     """
     declared = prepared.cases[0]
     batch = batch_axis(declared)
     only_batch = all(length == declared.sizes[axis] or axis == batch for axis, length in case.sizes.items())
     for reference in prepared.references:
+        if reference.derived is not None:
+            if case.shapes not in [known.shapes for known in reference.derived]:
+                return False
+            continue
         if reference.elements is not None:
             if not only_batch:
                 return False

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crosscheck.core.arguments import Signature
+from crosscheck.core.arguments import Case, Signature
 from crosscheck.core.operation import Call, InTraining, Oracle, Shape
 from crosscheck.core.precision import Array
 from crosscheck.core.training import MakeTraining
@@ -45,6 +45,8 @@ class Reference:
     # The reference in both modes; None unless the reference has modes, is in training mode, and can also be computed in evaluation mode.
     training: InTraining | None = None
     signature: Signature | None = None  # what the reference says of its arguments and results; None if only the first input is known
+    derived: tuple[Case, ...] | None = None  # for a recorded reference, the cases of other sizes that it knows; None if any may be tried
+    refused: tuple[str, ...] = ()  # the axes of which a recorded reference knows the declared length only
 
     def describe(self, call: Call) -> list[Output]:
         """Return what is known of the reference's outputs for a call, in order; a reference that does not say has one output."""
@@ -189,8 +191,8 @@ def _by_protocol(reference: Any) -> Reference:
         )
     name = str(getattr(reference, "name", type(reference).__name__))
     labels, modes = bool(getattr(reference, "labels", False)), bool(getattr(reference, "modes", False))
-    shapes, elements, signature = (getattr(reference, attribute, None) for attribute in ("shapes", "elements", "signature"))
-    return Reference(name, reference, shapes, labels, elements, modes, signature=signature)
+    own = {what: getattr(reference, what, None) for what in ("shapes", "elements", "signature", "derived")}
+    return Reference(name, reference, labels=labels, modes=modes, refused=tuple(getattr(reference, "refused", ())), **own)
 
 
 def package_of(reference: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ import numpy as np
 
 from crosscheck.checks import Settings
 from crosscheck.checks.facts import check_facts
+from crosscheck.checks.special import not_known, special_cases
 from crosscheck.checks.values import value_name
 from crosscheck.core.arguments import Case as Inputs
 from crosscheck.core.check_layer import context_of
@@ -23,6 +25,7 @@ from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
 from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.references.recorded.file import STORABLE, Case, Recording, Side, TraceFile, digest, put_call
+from crosscheck.references.recorded.inputs import described
 from crosscheck.run.check import run_check, why_not
 from crosscheck.run.select import Selection
 
@@ -64,14 +67,18 @@ def _record_pair(trace: TraceFile, selection: Selection, settings: Settings, pro
     recording.params = {name: list(shape) for name, shape in prepared.param_shapes.items()}
     recording.order, recording.outputs = list(prepared.order), list(prepared.outputs)
     recording.settings = {name: list(value) for name, value in reference.oracle.settings.items()}
+    _describe(recording, prepared)
     recording.title = prepared.layer.convention.title if trace.side == "subject" else reference.name
     names = [check.name for check in selection.checks]
-    for name, dtype, one, call in _calls(prepared, settings, names):
+    for name, dtype, one, call in itertools.chain(_calls(prepared, settings, names), _special(prepared, settings, names)):
         progress(f"{recording.name}/{name}")
-        if isinstance(call, str):
-            recording.cases.append(Case(name, dtype, list(one.shape), "", call, inputs=str(one)))
+        special = "" if one.special is None else one.special.words
+        skipped = not_known(prepared, one, dtype, settings.seed) if special and trace.side == "subject" else ""
+        if isinstance(call, str) or skipped:
+            reason = call if isinstance(call, str) and not skipped else ""
+            recording.cases.append(Case(name, dtype, list(one.shape), "", reason, inputs=str(one), special=special, skipped=skipped))
             continue
-        case = Case(name, dtype, list(one.shape), digest(call), inputs=str(one))
+        case = Case(name, dtype, list(one.shape), digest(call), inputs=str(one), special=special)
         at, place = len(trace.recordings) - 1, len(recording.cases)
         recording.cases.append(case)
         put_call(trace, at, place, call)
@@ -99,14 +106,37 @@ def _calls(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iter
                     yield name, dtype, one, str(error)
 
 
+def _special(prepared: Prepared, settings: Settings, names: Sequence[str]) -> Iterator[tuple[str, str, Inputs, Call | str]]:
+    """Yield the same for the checks of special values."""
+    for name, dtype, case in special_cases(prepared, names):
+        if not isinstance(case, str):
+            with contextlib.suppress(RefusedError):
+                yield name, dtype, case, prepared.call(case, FAMILIES["normal"], dtype, settings.seed).astype(dtype)
+
+
+def _describe(recording: Recording, prepared: Prepared) -> None:
+    """Record what the reference takes and returns, so that a recorded reference can be declared as the reference itself."""
+    declared = [described(case) for case in prepared.cases]
+    if all(declared):
+        recording.declared = [description for description in declared if description is not None]
+        recording.derived = [{axis: int(length) for axis, length in case.sizes.items()} for case in prepared.derived]
+        recording.refused = list(prepared.sizes.refused)
+    recording.whole, recording.upstream = sorted(prepared.layer.whole), list(prepared.upstream)
+    recording.reduction = str(getattr(prepared.pair.reference, "reduction", ""))
+
+
 def _record_reference(case: Case, put: Put, prepared: Prepared, call: Call) -> None:
     """Record the expected values in float64, and the error bounds and the reference's own rounding errors in the subject's precision."""
     context = context_of(prepared.references[0].oracle, call, prepared.precision(case.dtype))
     case.reason = "" if context.expected else context.undecided
     for quantity, value in context.expected.items():
         put("expected", quantity, value)
-        put("abs_sum", quantity, np.asarray(context.bounds[quantity].abs_sum, np.float64))
-        put("n_roundings", quantity, np.asarray(context.bounds[quantity].n_roundings, np.float64))
+        terms, roundings = (np.asarray(part, np.float64) for part in (context.bounds[quantity].abs_sum, context.bounds[quantity].n_roundings))
+        if (unknown := np.isnan(terms) | np.isnan(roundings)).any():
+            # There is no bound where the expected value is not finite, as the mean over no labels at all.
+            terms, roundings = np.where(unknown, np.inf, terms), np.where(unknown, 1.0, roundings)
+        put("abs_sum", quantity, terms)
+        put("n_roundings", quantity, roundings)
     # These errors depend on this machine's kernels and may differ on another machine.
     for quantity, errors in context.witness.items():
         put("witness", quantity, errors.astype(np.float64, copy=False))

@@ -97,7 +97,7 @@ def _assigned(before: str, array: npt.NDArray[Any]) -> str:
     """Return Python code that makes an array with exactly the same numbers and memory order."""
     memory = memory_of(array)
     before += "arranged(" if memory == "strided" else ""
-    settings = f"dtype=np.{array.dtype.name}" + (", order='F'" if memory == "F" else "")
+    settings = f"dtype=np.{'bool_' if array.dtype.kind == 'b' else array.dtype.name}" + (", order='F'" if memory == "F" else "")
     code = f"{before}{_numbers(array, len(before))}, {settings})"
     return f"{code}, 'strided')," if memory == "strided" else f"{code},"
 
@@ -219,7 +219,7 @@ def _ready(pair: Declaration | None, call: Call, evaluation: bool) -> Prepared:
         if sorted(names) != sorted(own):
             given, expected = (", ".join(sorted(each)) or "none" for each in (names, own))
             raise pair.error(f"has the {what} {expected}, but the script gives {given}; it was made for another version of the pair")
-    if prepared.labels != ("labels" in call.constants):
+    if not prepared.order and prepared.labels != ("labels" in call.constants):
         raise pair.error("takes labels, but the script has none" if prepared.labels else "takes no labels, but the script has some")
     arguments = [*call.inputs, *call.constants]
     if sorted(arguments) != sorted(prepared.order or arguments) or not arguments:

@@ -20,7 +20,7 @@ from crosscheck.core.judge import Judgement, Verdict
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
 from crosscheck.pairs.prepare_layer import Prepared
-from crosscheck.shrinking.smaller import complexity, copied, memory_orders, numbers_of
+from crosscheck.shrinking.smaller import complexity, copied, memory_orders, numbers_of, taken
 
 EVALUATIONS = 1000
 """The most times that the search calls the subject."""
@@ -42,6 +42,7 @@ class Search:
         self.prepared = prepared
         self.best = given.call
         self._given, self._seed = given, seed
+        self.what = taken(next((case.inputs for case in prepared.cases if len(case.shape) == given.call.x.ndim), {}), given.call)
         self._manner = _manner(fault)
         self._wrong: set[str] = set()
         self._memory: dict[str, str] = {}

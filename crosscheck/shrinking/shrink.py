@@ -84,13 +84,16 @@ def _search_all(search: Search) -> None:
 
 
 def _all_sizes(search: Search) -> None:
-    """Cut axes until nothing more can be cut: axes of equal length together, then all axes of the input at once, then each input axis alone."""
+    """Cut axes until nothing more can be cut: axes of equal length together, then all axes of the inputs at once, then each alone.
+
+    Axes of one name are always cut together.
+    """
     for _ in range(_ROUNDS):
         before = search.best
         _sizes(search, linked_axes(search.best, search.fixed))
-        _sizes(search, input_axes(search.best))
-        for axis in [each.axes for each in input_axes(search.best)]:
-            _sizes(search, [each for each in input_axes(search.best) if each.axes == axis])
+        _sizes(search, input_axes(search.best, search.what))
+        for axis in [each.axes for each in input_axes(search.best, search.what)]:
+            _sizes(search, [each for each in input_axes(search.best, search.what) if each.axes == axis])
         if search.best is before:
             break
 
@@ -110,7 +113,7 @@ def _sizes(search: Search, linked: Sequence[Linked]) -> None:
             begin = first % (each.length - size + 1)
             # Some axes cannot get shorter, so half of the draws keep an axis whole.
             cuts |= {} if whole else dict.fromkeys(each.axes, slice(begin, begin + size))
-        return window(start, cuts, search.prepared.output_shapes)
+        return window(start, cuts, search.prepared.output_shapes, search.what)
 
     search.run(sum(widths), smaller, examples=60)
 
@@ -145,14 +148,15 @@ def _numbers(search: Search, plainer: Callable[[Array], Array], few: bool) -> No
 
 
 def _labels(search: Search) -> None:
-    """Replace labels and ids by zeros."""
-    start = search.best
-    for name, given in start.constants.items():
-        if given.dtype.kind not in "iu" or name == "decisions":
+    """Replace labels, ids and real targets by zeros, each as long as the fault persists."""
+    for name in search.best.constants:
+        start, one = search.best, search.what.get(f"constants.{name}")
+        given = start.constants[name]
+        if name == "decisions" or given.dtype.kind == "b" or getattr(one and one.argument, "of", "real") not in ("real", "unit"):
             continue
 
-        def replaced(bits: Bits, name: str = name, given: npt.NDArray[Any] = given) -> Call:
-            return replace(start, constants={**start.constants, name: np.where(np.reshape(bits, given.shape), given, 0)})
+        def replaced(bits: Bits, name: str = name, given: npt.NDArray[Any] = given, start: Call = start) -> Call:
+            return replace(start, constants={**start.constants, name: np.where(np.reshape(bits, given.shape), given, given.dtype.type(0))})
 
         search.run(given.size, replaced, examples=25)
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crosscheck.core.arguments import Argument, Inputs, Integers, Mask
 from crosscheck.core.inputs import arranged, memory_of
-from crosscheck.core.operation import Call, Shape
+from crosscheck.core.operation import INPUT, Call, Shape
 from crosscheck.core.precision import Array
 
 Axis = tuple[str, int]
@@ -30,6 +31,35 @@ class Linked:
     length: int
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What a call's array is: what the pair declares of it and, for ids and labels, the axes whose length they stay below."""
+
+    argument: Argument
+    limits: tuple[Axis, ...] = ()
+
+
+def taken(inputs: Inputs, call: Call) -> dict[str, Taken]:
+    """Return what the arrays of a call are, by their names, such as ``constants.ids``; those with another number of axes are left out."""
+    alone = sum(one.gradient for one in inputs.values()) == 1
+    given = _named(call)
+    found: dict[str, Argument] = {}
+    for own, one in inputs.items():
+        name = f"inputs.{INPUT if alone else own}" if one.gradient else f"constants.{own}"
+        if name in given and given[name].ndim == len(one.axes):
+            found[name] = one
+    return {name: Taken(one, _limits(one, found, given)) for name, one in found.items()}
+
+
+def _limits(one: Argument, found: Mapping[str, Argument], given: AnyArrays) -> tuple[Axis, ...]:
+    if not isinstance(one, Integers):
+        return ()
+    if isinstance(one.below, str):
+        return tuple((name, number) for name, other in found.items() for number, axis in enumerate(other.axes) if axis == one.below)
+    tables = {name: value for name, value in given.items() if value.dtype.kind == "f" and not name.startswith("buffers.")}
+    return tuple((name, number) for name, value in tables.items() for number, length in enumerate(value.shape) if length == one.below)
+
+
 def linked_axes(call: Call, fixed: Callable[[int], bool]) -> list[Linked]:
     """Group the axes longer than 1 by length. ``fixed`` says which lengths must not be cut if a parameter has them."""
     lengths: dict[int, list[Axis]] = {}
@@ -41,51 +71,64 @@ def linked_axes(call: Call, fixed: Callable[[int], bool]) -> list[Linked]:
 
 
 def _named(call: Call) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays whose axes may be cut, by name. The labels of a loss follow the axes of its input."""
+    """Return the arrays whose axes may be cut, by name."""
     groups = {"inputs": call.inputs, "params": call.params, "buffers": call.buffers, "constants": call.constants}
-    return {
-        f"{group}.{name}": value
-        for group, arrays in groups.items()
-        for name, value in arrays.items()
-        if name != "decisions" and not (call.simple and group == "constants")
-    }
+    return {f"{group}.{name}": value for group, arrays in groups.items() for name, value in arrays.items() if name != "decisions"}
 
 
 def _is_parameter(axis: Axis) -> bool:
     return axis[0].startswith(("params.", "buffers."))
 
 
-def input_axes(call: Call) -> list[Linked]:
-    """Return the inputs' axes longer than 1, each in its own group."""
-    given = {name: value for name, value in _named(call).items() if name.startswith(("inputs.", "constants."))}
-    return [Linked(((name, axis),), length) for name, value in given.items() for axis, length in enumerate(value.shape) if length > 1]
+def input_axes(call: Call, what: Mapping[str, Taken]) -> list[Linked]:
+    """Return the inputs' axes longer than 1 in groups of the same name; an axis without a name is alone."""
+    groups: dict[str | Axis, list[Axis]] = {}
+    given = {name: value for name, value in _named(call).items() if not name.startswith(("params.", "buffers."))}
+    for name, value in given.items():
+        axes = what[name].argument.axes if name in what else range(value.ndim)
+        for number, axis in enumerate(axes):
+            groups.setdefault(axis if isinstance(axis, str) else (name, number), []).append((name, number))
+    linked = [Linked(tuple(axes), given[axes[0][0]].shape[axes[0][1]]) for axes in groups.values()]
+    return [each for each in linked if each.length > 1]
 
 
-def window(call: Call, cuts: Mapping[Axis, slice], output_shapes: Callable[[Call], Mapping[str, Shape]]) -> Call:
-    """Return a call on a part of each array; labels are clipped to the classes that are left, and upstream gradients are cut to fit the outputs."""
+def window(call: Call, cuts: Mapping[Axis, slice], output_shapes: Callable[[Call], Mapping[str, Shape]], what: Mapping[str, Taken]) -> Call:
+    """Return a call on a part of each array; ids and labels stay in range, and upstream gradients are cut to fit the outputs."""
 
     def cut(group: str, arrays: AnyArrays) -> dict[str, Any]:
         return {name: value[tuple(cuts.get((f"{group}.{name}", axis), slice(None)) for axis in range(value.ndim))] for name, value in arrays.items()}
 
-    first = next((f"inputs.{name}" for name in call.inputs), next((f"constants.{name}" for name in call.constants), ""))
-    inputs, constants = cut("inputs", call.inputs), cut("constants", call.constants)
-    if call.simple and "labels" in constants and call.x.ndim > 1:
-        kept = [cuts.get((first, axis), slice(None)) for axis in range(call.x.ndim)]
-        labels = constants["labels"][tuple([kept[0], *kept[2:]][: constants["labels"].ndim])]
-        begin = cuts.get((first, 1), slice(0, None)).start
-        ignored = labels < 0
-        constants["labels"] = np.where(ignored, labels, np.clip(labels - begin, 0, next(iter(inputs.values())).shape[1] - 1))
-    elif call.simple and "target" in constants and constants["target"].shape == call.x.shape:
-        constants["target"] = constants["target"][tuple(cuts.get((first, axis), slice(None)) for axis in range(call.x.ndim))]
-    params, buffers = cut("params", call.params), cut("buffers", call.buffers)
+    given = _named(call)
+    constants = cut("constants", call.constants)
+    for name, value in constants.items():
+        if (own := what.get(f"constants.{name}")) is not None:
+            constants[name] = _valid(
+                value, call.constants[name], own, [(given[array].shape[axis], cuts.get((array, axis))) for array, axis in own.limits]
+            )
+    inputs, params, buffers = cut("inputs", call.inputs), cut("params", call.params), cut("buffers", call.buffers)
     smaller = replace(call, inputs=inputs, params=params, cotangents={}, constants=constants, buffers=buffers)
     if not call.cotangents:
         return smaller
+    first = next((f"inputs.{name}" for name in call.inputs), next((f"constants.{name}" for name in call.constants), ""))
     # On an axis that input and output share, such as the batch, the same part of the upstream gradient is kept.
     beside = [cuts.get((first, axis), slice(None)) for axis in range(call.x.ndim)]
     along = list(zip(beside, call.x.shape, smaller.x.shape, strict=True))
     shapes = output_shapes(smaller)
     return replace(smaller, cotangents={name: _cut(value, shapes[name], along) for name, value in call.cotangents.items()})
+
+
+def _valid(part: npt.NDArray[Any], whole: npt.NDArray[Any], what: Taken, limits: Sequence[tuple[int, slice | None]]) -> npt.NDArray[Any]:
+    """Return a part of ids or labels in range again, and of a mask with a place that takes part in each row, if this was so before."""
+    one = what.argument
+    if isinstance(one, Mask) and part.ndim and (whole != one.hidden).any(axis=-1).all():
+        part = part.copy()
+        part[..., 0] ^= (part == one.hidden).all(axis=-1)
+    for length, cut in limits:
+        if cut is not None:
+            inside = (part >= 0) & (part < length)  # ignored labels and paddings may lie outside
+            inside &= part != getattr(one, "ignored", None)
+            part = np.where(inside, np.clip(part - cut.start, 0, cut.stop - cut.start - 1), part)
+    return part
 
 
 def _cut(grad_output: Array, shape: Shape, beside: Sequence[tuple[slice, int, int]]) -> Array:
@@ -151,14 +194,14 @@ def ranked(x: Array) -> Array:
     return np.asarray(np.where(x > 0, above, np.where(x < 0, -below, x)), dtype=x.dtype)
 
 
-def complexity(call: Call) -> tuple[int, int, int]:
-    """Return how hard a call is to read: the number of elements, a sum that is larger for less plain numbers, and the sum of the labels."""
+def complexity(call: Call) -> tuple[int, int, float]:
+    """Return how hard a call is to read: the number of elements, a sum that is larger for less plain numbers, and the sum of labels and targets."""
     numbers = numbers_of(call)
     plain = np.full(numbers.shape, 4)
     plain[(_quarters(numbers) == numbers) | ((numbers == np.rint(numbers)) & (np.abs(numbers) < 1000))] = 3
     for weight, value in ((2, -1.0), (1, 1.0), (0, 0.0)):
         plain[(numbers == value) & ~(np.signbit(numbers) & (value == 0))] = weight
-    return numbers.size, int(plain.sum()), sum(int(np.sum(np.abs(value))) for value in call.constants.values())
+    return numbers.size, int(plain.sum()), sum(float(np.sum(np.abs(value))) for value in call.constants.values() if value.dtype.kind != "b")
 
 
 def groups_of(chosen: npt.NDArray[np.bool_], most: int = 64) -> list[npt.NDArray[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 OPTIONS = frozenset({"rtol", "atol", "rel_tol", "abs_tol"})
@@ -36,9 +36,11 @@ class Finding:
 
 def findings(source: str) -> Iterator[Finding]:
     """Yield the tolerances that the text of a module sets by hand."""
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    own = set(_from_crosscheck(tree))
+    for node in ast.walk(tree):
         match node:
-            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in FUNCTIONS:
+            case ast.Call(func=function) if name := _with_a_tolerance(function, own):
                 yield Finding(node.lineno, f"{name}() compares with a tolerance of its own")
             case ast.Call(keywords=keywords):
                 yield from (Finding(k.value.lineno, f"{k.arg}= is given") for k in keywords if k.arg in OPTIONS)
@@ -49,6 +51,23 @@ def findings(source: str) -> Iterator[Finding]:
                 yield Finding(node.lineno, f"{name} is a number")
             case ast.arguments():
                 yield from _defaults(node)
+
+
+def _from_crosscheck(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that a module imports from crosscheck."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "crosscheck":
+            yield from (one.asname or one.name for one in node.names)
+
+
+def _with_a_tolerance(function: ast.expr, own: Set[str]) -> str:
+    """Return the name of a called function that has a default tolerance; empty for others, among them crosscheck's own assert_close."""
+    match function:
+        case ast.Name(id=name) if name in FUNCTIONS - own:
+            return name
+        case ast.Attribute(value=value, attr=name) if name in FUNCTIONS:
+            return "" if isinstance(value, ast.Name) and value.id == "crosscheck" else name
+    return ""
 
 
 def _defaults(arguments: ast.arguments) -> Iterator[Finding]:

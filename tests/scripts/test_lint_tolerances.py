@@ -26,6 +26,10 @@ PLANTED = [
     "def compare(a, b, rtol=1e-5): ...",
     "def compare(a, b, *, tolerance=-1e-5): ...",
     "compare = lambda a, b, atol=1e-5: a",
+    "from torch.testing import assert_close; assert_close(a, b)",
+    "import crosscheck; assert_close(a, b)",
+    "from crosscheck import assert_close; torch.testing.assert_close(a, b)",
+    "from crosscheck import assert_close; assert_close(a, b, rtol=1e-5)",
 ]
 RIGHT = [
     "assert np.array_equal(a, b)",
@@ -33,6 +37,8 @@ RIGHT = [
     "judge(a, b, tolerance=precision.tolerance(bound))",
     "def compare(a, b, tolerance): ...",
     "def compare(a, b, *, tolerance=None): ...",
+    "crosscheck.assert_close(a, reference, b)",
+    "from crosscheck import assert_close; assert_close(a, reference, b)",
     "print('rtol=1e-5')",
     "steps = 100",
 ]

@@ -230,7 +230,9 @@ class TorchOracle:
         if len(found) >= max(1, len(call.outputs)) and all(isinstance(value, torch.Tensor) for value in found):
             return found[: len(call.outputs)] if call.outputs else found
         kind = f"{len(found)} results" if len(found) != 1 else f"a {type(found[0]).__name__}"
-        expected = "one tensor" if len(call.outputs) == 1 else f"{len(call.outputs)} tensors: {', '.join(call.outputs)}"
+        expected = (
+            "one tensor" if len(call.outputs) == 1 else f"{len(call.outputs)} tensors: {', '.join(call.outputs)}" if call.outputs else "tensors"
+        )
         raise RefusedError(f"{title(self.reference)} returned {kind}, expected {expected}; declare a function that returns only these")
 
     def describe(self, call: Call) -> list[Output]:

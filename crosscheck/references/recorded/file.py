@@ -42,6 +42,8 @@ class Case:
     shape: list[int]
     digest: str  # hash of all inputs; if the digests of subject and reference differ, so did their inputs
     inputs: str = field(default="", kw_only=True)  # in words: the shapes of several inputs, and what is special about their values
+    special: str = field(default="", kw_only=True)  # in words: what is special about the values, such as "all labels ignored"
+    skipped: str = field(default="", kw_only=True)  # the reason why the check does not apply to the subject; there are then no results
     reason: str = ""  # the reason why some or all results are missing
     absent: dict[str, str] = field(default_factory=dict)  # for each quantity that the subject does not provide, the reason
 
@@ -61,6 +63,13 @@ class Recording:
     settings: dict[str, list[int]] = field(default_factory=dict)  # whole-number settings of the operation, such as ``kernel``
     order: list[str] = field(default_factory=list)  # names of inputs and constants in the order of the arguments; empty for the usual order
     outputs: list[str] = field(default_factory=lambda: [OUTPUT])  # the outputs as quantities
+    whole: list[str] = field(default_factory=list)  # those of them that hold whole numbers or booleans
+    upstream: list[str] = field(default_factory=list)  # those of them that get an upstream gradient; all if ``declared`` is empty
+    # declared, derived: what the reference takes, as in :mod:`.inputs`, and the lengths of the axes of the derived cases, which were recorded, too
+    declared: list[dict[str, Any]] = field(default_factory=list)
+    derived: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # the axes of which the reference accepts no other length
+    reduction: str = ""  # how a loss combines the samples, if it says so
     cases: list[Case] = field(default_factory=list)
     contracts: list[dict[str, Any]] = field(default_factory=list)  # the results of the subject's contracts, as plain data
     error: str = ""  # the reason why nothing was recorded; empty if the recording succeeded
@@ -74,6 +83,9 @@ class TraceFile:
     seed: int
     recordings: list[Recording] = field(default_factory=list)
     arrays: dict[str, AnyArray] = field(default_factory=dict)
+    # the arrays by recording, case and role, and how many of them these are: a file may hold thousands
+    _by_role: dict[str, dict[str, AnyArray]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _indexed: int = field(default=0, init=False, repr=False, compare=False)
 
     def put(self, recording: int, case: int, role: str, quantity: str, value: AnyArray) -> None:
         """Add an array of a case."""
@@ -81,8 +93,13 @@ class TraceFile:
 
     def role(self, recording: int, case: int, role: str) -> dict[str, AnyArray]:
         """Return a case's arrays in one role, such as ``expected``, as a dict keyed by quantity."""
-        begin = key(recording, case, role, "")
-        return {name.removeprefix(begin): value for name, value in self.arrays.items() if name.startswith(begin)}
+        if self._indexed != len(self.arrays):
+            self._by_role.clear()
+            for name, value in self.arrays.items():
+                *begin, quantity = name.split("/", 3)
+                self._by_role.setdefault("/".join([*begin, ""]), {})[quantity] = value
+            self._indexed = len(self.arrays)
+        return dict(self._by_role.get(key(recording, case, role, ""), {}))
 
     def find(self, name: str) -> int | None:
         """Return the index of a pair's recording; None if there is none."""

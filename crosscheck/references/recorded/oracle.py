@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crosscheck.core.arguments import Case, Inputs, Signature
 from crosscheck.core.operation import INPUT, OUTPUT, Arrays, Call, PairError, RefusedError, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
+from crosscheck.references.functions import Output
 from crosscheck.references.recorded.file import TraceFile, TraceFileError, digest
+from crosscheck.references.recorded.inputs import case_of
 from crosscheck.references.recorded.read import read
 
 
@@ -56,6 +59,8 @@ class Recorded:
         self.elements, self.labels, self.modes = self._recording.elements, self._recording.labels, self._recording.modes
         self.shapes = {name: tuple(shape) for name, shape in self._recording.params.items()}
         self.settings = {name: tuple(value) for name, value in self._recording.settings.items()}
+        self.reduction = self._recording.reduction or "mean"
+        self._declared = [case_of(description) for description in self._recording.declared]
 
         # The indices of the cases, by the digest of their inputs with grad_output, and without it.
         self._cases: dict[str, list[int]] = {}
@@ -65,6 +70,34 @@ class Recorded:
                 wide = call.astype(np.float64)
                 self._cases.setdefault(digest(wide), []).append(place)
                 self._forward.setdefault(digest(wide.forward), place)
+
+    @property
+    def signature(self) -> Signature | None:
+        """What the reference takes and returns; None if that was not recorded."""
+        if not self._declared:
+            return None
+
+        def inputs(count: int) -> Inputs:
+            fitting = (case.inputs for case in self._declared if len(next(iter(case.inputs.values())).axes) == count)
+            return next(fitting, self._declared[0].inputs)
+
+        names = tuple(name.removeprefix(f"{OUTPUT}.") for name in self._recording.outputs)
+        return Signature(inputs, names, sizes=tuple(case.sizes for case in self._declared), named=self._declared[0].named)
+
+    @property
+    def derived(self) -> tuple[Case, ...] | None:
+        """The cases of other sizes that were recorded; None if the file does not say which."""
+        return tuple(self._declared[0].resized(sizes) for sizes in self._recording.derived) if self._declared else None
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The axes of which the reference accepts the declared length only."""
+        return tuple(self._recording.refused)
+
+    def describe(self, call: Call) -> list[Output]:
+        """Return what is known of the outputs, in order."""
+        upstream = self._recording.upstream if self._declared else self._recording.outputs
+        return [Output((), name in self._recording.whole, name in upstream) for name in self._recording.outputs]
 
     @property
     def rounding(self) -> Rounding:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import DTYPES
 from crosscheck.references.recorded.file import KEY, SCHEMA_VERSION, STORABLE, AnyArray, Case, Recording, TraceFile, TraceFileError, key
+from crosscheck.references.recorded.inputs import case_of, lengths
 
 _TOGETHER = (("expected", "abs_sum", "n_roundings"), ("reading_abs_sum", "reading_n_roundings"))
 """Groups of roles. A quantity must have arrays in all roles of a group, or in none of them."""
@@ -96,6 +97,10 @@ def _expect_recording(recording: Recording, name: str) -> None:
     for entry in ("params", "settings"):
         for own, numbers in getattr(recording, entry).items():
             _expect(_whole_numbers(numbers, 0), f"{name}.{entry}[{own!r}]", numbers, "a list of whole numbers")
+    for entry in ("order", "outputs", "whole", "upstream", "refused"):
+        words = getattr(recording, entry)
+        _expect(all(isinstance(word, str) for word in words), f"{name}.{entry}", words, "a list of names")
+    _expect_inputs(recording, name)
     for place, case in enumerate(recording.cases):
         where = f"{name}.cases[{place}]"
         _expect(case.dtype in DTYPES, f"{where}.dtype", case.dtype, " or ".join(DTYPES))
@@ -103,6 +108,21 @@ def _expect_recording(recording: Recording, name: str) -> None:
         _expect(all(isinstance(reason, str) for reason in case.absent.values()), f"{where}.absent", case.absent, "reasons in words")
     for place, contract in enumerate(recording.contracts):
         _expect_contract(contract, f"{name}.contracts[{place}]")
+
+
+def _expect_inputs(recording: Recording, name: str) -> None:
+    """Check the description of what the reference takes, and the lengths of the axes of the derived cases."""
+    for place, description in enumerate(recording.declared):
+        try:
+            case_of(description)
+        except ValueError as error:
+            raise _EntryError(f"{name}.declared[{place}] is no description of inputs: {error}") from None
+    for place, sizes in enumerate(recording.derived):
+        try:
+            known = recording.declared and set(lengths(sizes)) == set(recording.declared[0]["sizes"])
+        except ValueError:
+            known = False
+        _expect(bool(known), f"{name}.derived[{place}]", sizes, "the lengths of the axes of the first declared case")
 
 
 def _expect_contract(contract: Any, name: str) -> None:

@@ -73,15 +73,29 @@ class Values:
         return Values(self.right, self.left, self.above.sum(axis=1, keepdims=True), self.below.sum(axis=1, keepdims=True), blur)
 
 
-def blurred_where_still(runs: Sequence[Values], blur: float) -> list[Values]:
-    """Return the values, with at least the rounding error ``blur`` of a number of size 1 for functions that do not change at all steps.
+def blurred_where_still(runs: Sequence[Values], blur: float, largest: float) -> list[Values]:
+    """Return the values, with larger rounding errors for functions that strangely stand still at some steps.
 
-    Such a function may be constant at some steps. Or it saturates, and its changes are smaller than the last digit of a 1 to which they are added.
+    Such a function may be constant at these steps. Or it saturates, and its changes are smaller than the last digit of a 1 to which they are added:
+    its rounding error is at least ``blur``, that of a number of size 1. Or its variable was added to a number of up to the size ``largest``, which
+    absorbs small steps: the steps themselves then have a rounding error.
+
+    It is not strange if a function stands still where its change, in proportion to the change at the next larger step, is below its own last digit.
     """
     if not runs:
         return []
-    still = np.any([((run.above == 0) & (run.below == 0)).any(axis=0) for run in runs], axis=0)
-    return [replace(run, blur=np.where(still, np.maximum(run.blur, blur), run.blur)) for run in runs]
+    right, blurs = (np.concatenate([getattr(run, part) for run in runs]) for part in ("right", "blur"))
+    change = np.concatenate([np.maximum(np.abs(run.above), np.abs(run.below)) for run in runs])
+    strange, absorbed = np.zeros(change.shape[1], bool), np.zeros(change.shape[1])
+    rate = np.full(change.shape[1], np.inf)
+    for step in np.argsort(-right, kind="stable"):
+        still = change[step] == 0
+        with np.errstate(over="ignore"):
+            here = still & (rate * right[step] > blurs[step])
+            absorbed = np.where(here & np.isfinite(rate), np.maximum(absorbed, rate * blur * largest), absorbed)
+            rate = np.where(still, rate, change[step] / right[step])
+        strange |= here
+    return [replace(run, blur=np.where(strange, np.maximum(np.maximum(run.blur, blur), absorbed), run.blur)) for run in runs]
 
 
 @dataclass(frozen=True)
@@ -186,29 +200,34 @@ class Slope:
 
         Code that computes the gradient from the output, such as s (1 - s), cannot resolve slopes below this number.
         """
-        result = math.inf
-        for _, quotient, rounding in sorted(self.quotients):
-            if abs(quotient - slope) > abs(slope) / 2 + rounding:
-                break
-            result = min(result, rounding)
-        return result + self.unseen
+        return min((rounding for _, _, rounding in _alike(self.quotients, slope)), default=math.inf) + self.unseen
 
 
-def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: float) -> Slope:
+def _alike(quotients: Iterable[tuple[float, float, float]], slope: float) -> Iterator[tuple[float, float, float]]:
+    """Yield the quotients within half of ``slope``, by step, up to the first that is not."""
+    for step, quotient, rounding in sorted(quotients):
+        if abs(quotient - slope) > abs(slope) / 2 + rounding:
+            break
+        yield step, quotient, rounding
+
+
+def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: float, reach: float) -> Slope:
     """Return the slope of sum(cotangent * output) along a line.
 
     Kinks are found in each output separately, because in the sum a convex and a concave kink may cancel, and the interval of subgradients would be
     too small. ``base`` is the output at the point, ``runs`` have a column for each output, ``blur`` bounds the rounding error of a number of size 1.
+    ``reach`` is the largest step over which an output that does not change at all is taken for constant; over larger ones it may have saturated.
     """
     if not runs:
         return Slope(error=math.inf, slack=math.inf)
     moved = np.any([(run.above != 0).any(axis=0) | (run.below != 0).any(axis=0) for run in runs], axis=0)
-    top = runs[0].right[0]
+    top = float(runs[0].right[0])
     if not moved.any():
         # The output does not depend on the variable, or changes by less than the last digit of itself or of a 1 to which it was added.
+        top = min(top, reach)
         error = float(max(runs[-1].times(cotangent).added().blur[-1, 0], blur * np.hypot.reduce(cotangent)) / top)
         size = max(error, float(np.sum(np.abs(cotangent * base)) / top))
-        return Slope(error=error, size=size, quotients=((float(top), 0.0, error),))
+        return Slope(error=error, size=size, quotients=((top, 0.0, error),))
     weighted = [run.only(moved).times(cotangent[moved]) for run in runs]
     with np.errstate(over="ignore", invalid="ignore"):
         together = [run.added() for run in weighted]
@@ -221,7 +240,10 @@ def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: 
     # another changes only at large steps, no step is right for the sum.
     if whole.kinked[0] or abs(value - apart) > error + apart_error or apart_error < error:
         value, error = apart, apart_error
-    unseen = float(blur * np.hypot.reduce((cotangent * base)[~moved], initial=0.0) / top)
+    quotients = tuple(quotient for run in together for quotient in run.quotients())
+    # What holds of the slope of the outputs that change is taken to hold of the others, too.
+    reach = max(reach, max((step for step, _, _ in _alike(quotients, value)), default=0.0))
+    unseen = float(blur * np.hypot.reduce((cotangent * base)[~moved], initial=0.0) / min(top, reach))
     return Slope(
         value=value,
         error=error + unseen,
@@ -232,6 +254,6 @@ def weighted_slope(base: Array, runs: Sequence[Values], cotangent: Array, blur: 
         broken=bool(each.broken.any() or whole.broken.any()),
         terms=float(np.sum(np.abs(each.slope) + half)),
         size=float(np.sum(np.abs(cotangent * base)[moved]) / top),
-        quotients=tuple(quotient for run in together for quotient in run.quotients()),
+        quotients=quotients,
         unseen=unseen,
     )

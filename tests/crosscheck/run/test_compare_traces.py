@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+import crosscheck
+from crosscheck import Pair, Settings
+from crosscheck.checks.facts import check_facts
+from crosscheck.core.precision import Array
+from crosscheck.pairs.prepare import prepare
+from crosscheck.references.recorded.file import Side, write
+from crosscheck.run.check import run_check
 from crosscheck.run.cli import main
+from crosscheck.run.compare_traces import compared
+from crosscheck.run.record_trace import record
 from tests.support.command import declare_pair, facts, judged, recorded_both
+from tests.support.several_inputs import CASES
+from tests.support.ways_in import KINDS, by_shape, selection
 
 PAIRS = {
     "right": "pair()",
@@ -109,3 +124,69 @@ def test_pair_that_one_side_lacks_is_undecided(folder: Path) -> None:
     main(["trace", "pairs.py", "--side", "subject", "--out", "s.safetensors", "--only", "values-float64-normal"])
     assert main(["compare", "s.safetensors", "r.safetensors", "--json", "r.json"]) == 2
     assert [pair["error"] for pair in facts(folder)["pairs"]] == ["other: not in the reference's trace", "Scale: not in the subject's trace"]
+
+
+def told(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the facts of a pair say of each check of values."""
+    return {check["check"]: (check["verdict"], check["reason"], check["quantities"]) for check in facts["checks"]}
+
+
+def directly(pair: Pair) -> dict[str, Any]:
+    """Return the same of a pair that is checked beside its reference, and no skipped checks, which a trace need not contain."""
+    settings = Settings(shrink=False)
+    return told({"checks": [check_facts(check, run_check(pair, check, settings), "", 0.0) for check in selection(pair).checks]})
+
+
+def traced(pair: Pair, side: Side, folder: Path) -> Path:
+    """Record one side of a pair."""
+    path = folder / f"{side}.safetensors"
+    write(record([selection(pair)], side, Settings(), lambda _: None), path)
+    return path
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_function_is_judged_alike(name: str, right: bool, tmp_path: Path) -> None:
+    """Directly, from two traces, and beside a recorded reference of which only the shape of the first input is declared."""
+    kind = KINDS[name]
+    pair = kind.pair(kind.right if right else kind.wrong)
+    expected = directly(pair)
+    verdicts = {verdict for check, (verdict, _, _) in expected.items() if check.startswith("special") or not kind.special}
+    assert right == ("mismatch" not in verdicts)
+    assert "match" in verdicts or not right
+    reference = traced(pair, "reference", tmp_path)
+    in_place = by_shape(pair, crosscheck.recorded(reference))
+    assert [case.shapes for case in prepare(in_place).derived] == [case.shapes for case in prepare(pair).derived]
+    assert prepare(in_place).elements == prepare(pair).elements
+    assert directly(in_place) == expected
+    (found,), seed = compared(traced(pair, "subject", tmp_path), reference, "")
+    assert (told(found), seed) == (expected, 0)
+
+
+class Unaware(CASES["cross-entropy"].right):  # type: ignore[misc]
+    """A cross-entropy that knows of no labels to ignore."""
+
+    def loss(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        found: tuple[Array, Array] = CASES["cross-entropy"].right((), False, None).loss(logits, np.where(labels < 0, 0, labels))
+        return found
+
+
+def test_labels_that_code_does_not_ignore_are_skipped_in_traces_too(tmp_path: Path) -> None:
+    """Whether PyTorch's default applies depends on the code, so the reference's trace holds these calls, and the code's trace says why not."""
+    pair = CASES["cross-entropy that ignores -100"].pair(Unaware)
+    expected = directly(pair)
+    assert {verdict for check, (verdict, _, _) in expected.items() if check.startswith("special")} == {"skipped"}
+    reference = traced(pair, "reference", tmp_path)
+    assert directly(by_shape(pair, crosscheck.recorded(reference))) == expected
+    (found,), _ = compared(traced(pair, "subject", tmp_path), reference, "")
+    assert told(found) == expected
+
+
+def test_size_that_was_not_recorded_is_not_tried(tmp_path: Path) -> None:
+    """A pair that fixes an axis is tried on fewer sizes than the reference was recorded on, and matches."""
+    kind = KINDS["embedding"]
+    pair = kind.pair(kind.right)
+    recorded = crosscheck.recorded(traced(pair, "reference", tmp_path))
+    fixed = replace(by_shape(pair, recorded), fixed={1})
+    assert {case.shape[1] for case in prepare(fixed).derived} == {pair.sizes["time"]}
+    assert len({case.shape[1] for case in prepare(by_shape(pair, recorded)).derived}) > 1

@@ -14,7 +14,7 @@ import pytest
 from crosscheck import Functions, LossFunction, Pair
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.operation import Call, RefusedError
-from crosscheck.oracles.theories import CrossEntropy, Measured, Multilinear, Selection, Softmax
+from crosscheck.oracles.theories import Measured, Multilinear, Selection, Softmax, Where
 from crosscheck.references.keras import oracle as bridge
 from crosscheck.references.keras.oracle import names_of, oracle
 from crosscheck.references.resolve import framework_of
@@ -150,7 +150,7 @@ def test_layer_is_left_as_it_is() -> None:
         (keras.layers.ReLU(max_value=6), Measured),
         (keras.layers.Flatten(), Selection),
         (keras.layers.Softmax(), Softmax),
-        (keras.losses.SparseCategoricalCrossentropy(from_logits=True), CrossEntropy),
+        (keras.losses.SparseCategoricalCrossentropy(from_logits=True), Where),
         (keras.losses.SparseCategoricalCrossentropy(), Measured),
     ],
     ids=["dense", "dense tanh", "conv", "pool", "pool channels last", "relu", "relu6", "flatten", "softmax", "logits", "probabilities"],

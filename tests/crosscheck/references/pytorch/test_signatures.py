@@ -83,7 +83,7 @@ def test_optional_inputs_may_be_left_out(module: Any) -> None:
     assert called(module, required, 3) == len(known.outputs)
 
 
-class Own(nn.CrossEntropyLoss):
+class Own(nn.CrossEntropyLoss):  # type: ignore[misc, unused-ignore]
     """A loss with a forward pass of its own, of which nothing is known."""
 
     def forward(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -148,7 +148,7 @@ def test_the_witness_is_the_one_that_was_recorded(folder: Path, witness: str) ->
     only = ["--only", "values-*"]
     declare_pair(folder, ROUGH.format("RoughReference()"))
     assert main(["check", "pairs.py", *only, "--json", "beside.json"]) == 0
-    assert ", 22 tolerances widened by the reference's own rounding error" in facts(folder, "beside.json")["headline"]
+    assert ", 23 tolerances widened by the reference's own rounding error" in facts(folder, "beside.json")["headline"]
     assert main(["trace", "pairs.py", "--side", "reference", "--out", "r.safetensors"]) == 0
     if witness == "left out":
         path = folder / "r.safetensors"
