@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from crosscheck.core.arguments import Inputs, flat, quantity_of_output
 from crosscheck.core.operation import INPUT, OUTPUT, Call, RefusedError, Shape
-from crosscheck.core.precision import Array
 from crosscheck.references.functions import Output, applied, title
 from crosscheck.references.resolve import Reference, UnknownReferenceError, framework_of, own_parameters, package_of, resolved
 
@@ -39,16 +38,19 @@ class GivenCall:
     ----------
     call : Call
         The call in the precision of the caller's code.
-    count : int or None
-        How many outputs the reference returns; None if it does not say.
+    real : mapping of str to str
+        The inputs that hold real numbers, in the order of the arguments: for the name of each argument, that in the call.
+    shapes : mapping of str to tuple of int
+        The shapes of the outputs, as quantities; empty if the reference does not say.
     whole : frozenset of str
-        The outputs, as quantities, that hold whole numbers or booleans.
+        The outputs that hold whole numbers or booleans.
     """
 
     title: str
     reference: Reference
     call: Call
-    count: int | None = None
+    real: Mapping[str, str]
+    shapes: dict[str, Shape] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
 
     @property
@@ -60,9 +62,10 @@ class GivenCall:
         """Return the name of the gradient of a parameter or an input as a quantity; raise ``ValueError`` if there is none of this name."""
         if name in self.call.params:
             return f"{name}.grad"
-        if name in self.call.inputs:
-            return self.call.grad_input(name)
-        known = ", ".join([*self.call.params, *self.call.inputs]) or "nothing"
+        if (own := self.real.get(name, name)) in self.call.inputs:
+            return self.call.grad_input(own)
+        graded = [own for own, name in self.real.items() if name in self.call.inputs]
+        known = ", ".join([*self.call.params, *graded]) or "nothing"
         raise ValueError(f"grads has {name!r}, expected parameters or inputs of {self.title} that have a gradient: {known}")
 
 
@@ -86,6 +89,7 @@ def given_call(
     params: Mapping[str, Any] | None = None,
     framework: str = "",
     outputs: int = 1,
+    wanted: Collection[int | str] = (),
 ) -> GivenCall:
     """Return a call without upstream gradients.
 
@@ -101,6 +105,8 @@ def given_call(
         Parameters by the reference's names, in place of a module's own.
     outputs : int
         How many outputs a reference is taken to have that does not say so itself.
+    wanted : collection of int and str
+        The inputs, counted among those of real numbers, or by name, whose gradients are compared.
 
     Raises
     ------
@@ -125,9 +131,12 @@ def given_call(
         raise CannotJudgeError(f"{title(reference)} cannot be judged: {error}") from error
     if ready.training is not None and ready.training.dropped is not None:
         raise CannotJudgeError(f"{title(reference)} cannot be judged: it draws random numbers; call eval() on it, or give both sides the same mask")
-    call = _call(reference, ready, taken, dtype)
+    call, real, plain = _call(reference, ready, taken, dtype, wanted)
+    if plain:
+        ready = resolved(taken.plain, framework)
     call = _with_params(call, reference, ready, params or {}).astype(dtype)
-    return _with_outputs(title(reference), ready, call, outputs)
+    given = GivenCall(title(reference), ready, call, real)
+    return _with_outputs(given, outputs, [own for place, (name, own) in enumerate(real.items()) if place in wanted or name in wanted])
 
 
 def _framework(reference: Any, inputs: Sequence[Any]) -> str:
@@ -179,6 +188,11 @@ class _Taken:
     arrays: list[npt.NDArray[Any]]
     places: list[int]
     held: list[str] = field(default_factory=list)
+
+    @property
+    def plain(self) -> _Filled:
+        """The function as one of which nothing is known."""
+        return _Filled(self.function, [_Place(number) for number in range(len(self.arrays))], {})
 
 
 def _taken_apart(reference: Any, inputs: Sequence[Any]) -> _Taken:
@@ -233,29 +247,27 @@ def _filled(argument: Any, arrays: Sequence[Any]) -> Any:
     return arrays[argument.number] if isinstance(argument, _Place) else argument
 
 
-def _call(reference: Any, ready: Reference, taken: _Taken, dtype: np.dtype[Any]) -> Call:
-    """Return a call with inputs, real numbers in a precision, and constants."""
-    arrays, count = taken.arrays, len(taken.arrays) - len(taken.held)
-    known = _known(ready, arrays[0])
+def _call(reference: Any, ready: Reference, taken: _Taken, dtype: np.dtype[Any], wanted: Collection[int | str]) -> tuple[Call, dict[str, str], bool]:
+    """Return a call, the names of the inputs of real numbers there, and whether a gradient is wanted that the reference says it does not have."""
+    count, known = len(taken.arrays) - len(taken.held), _known(ready, taken.arrays[0])
     names = list(known)[:count] if len(known) >= count else list(_names(_argument_names(reference), taken.places, ready.labels))
     names += [f"{name}_" if name in names else name for name in taken.held]
-    inputs: dict[str, Array] = {}
-    constants: dict[str, npt.NDArray[Any]] = {}
-    for name, value in zip(names, arrays, strict=True):
-        if value.dtype.kind not in "fiub":
-            raise TypeError(f"the input {name} has the dtype {value.dtype}, expected real numbers, whole numbers or booleans")
-        # A reference that knows its inputs says which have no gradient. An infinite number, such as a masked score, has none that could be judged.
-        graded = (name not in known or known[name].gradient) and name not in names[count:] and np.isfinite(value).all()
-        if value.dtype.kind == "f" and graded:
-            inputs[name] = value.astype(dtype, copy=False)
-        else:
-            constants[name] = value.astype(dtype, copy=False) if value.dtype.kind == "f" else value
-    order = tuple(names)
-    if len(inputs) == 1:
-        only = next(iter(inputs))
-        inputs, order = {INPUT: inputs[only]}, tuple(INPUT if name == only else name for name in names)
-    usual = set(order) <= {INPUT, "labels"} and order[0] == INPUT
-    return Call(inputs, constants=constants, order=() if usual else order)
+    arrays = dict(zip(names, taken.arrays, strict=True))
+    if odd := [name for name, value in arrays.items() if value.dtype.kind not in "fiub"]:
+        raise TypeError(f"the input {odd[0]} has the dtype {arrays[odd[0]].dtype}, expected real numbers, whole numbers or booleans")
+    real = [name for name in names[:count] if arrays[name].dtype.kind == "f"]
+    compared = [name for place, name in enumerate(real) if place in wanted or name in wanted]
+    # A reference that knows its inputs says which have no gradient, such as a target. Its theory knows no such gradient either.
+    without = [name for name, one in known.items() if not one.gradient]
+    plain = any(name in without for name in compared)
+    # An infinite number, such as a masked score, has no gradient that could be judged.
+    graded = [name for name in real if (plain or name not in without) and np.isfinite(arrays[name]).all()]
+    own = {name: INPUT if graded == [name] and INPUT not in names else name for name in names}
+    cast = {own[name]: value.astype(dtype, copy=False) if value.dtype.kind == "f" else value for name, value in arrays.items()}
+    inputs = {own[name]: cast[own[name]] for name in graded}
+    usual = set(cast) <= {INPUT, "labels"} and next(iter(cast)) == INPUT
+    call = Call(inputs, constants={name: value for name, value in cast.items() if name not in inputs}, order=() if usual else tuple(cast))
+    return call, {name: own[name] for name in real}, plain
 
 
 def _known(ready: Reference, first: npt.NDArray[Any]) -> Inputs:
@@ -307,24 +319,29 @@ def _with_params(call: Call, reference: Any, ready: Reference, params: Mapping[s
     return replace(call, params={**own, **given})
 
 
-def _with_outputs(name: str, ready: Reference, call: Call, outputs: int) -> GivenCall:
-    """Return the call with the names of the reference's outputs."""
+def _with_outputs(given: GivenCall, outputs: int, compared: Sequence[str]) -> GivenCall:
+    """Return the call with the names of the reference's outputs; ``compared`` are the inputs whose gradients are compared."""
     found: list[Output] = []
+    ready, call = given.reference, given.call
     if hasattr(ready.oracle, "describe"):
         try:
             found = ready.describe(call.astype(np.float64))
         except RefusedError as error:
-            if not call.inputs:
-                raise CannotJudgeError(f"{name} cannot be judged: {error}") from error
+            if set(call.inputs) <= set(compared):
+                raise CannotJudgeError(f"{given.title} cannot be judged: {error}") from error
             # Some functions refuse to have a gradient with respect to some of their inputs, such as running statistics.
-            order = call.order or tuple(call.arguments())
-            return _with_outputs(name, ready, replace(call, inputs={}, constants={**call.inputs, **call.constants}, order=order), outputs)
+            inputs = {name: value for name, value in call.inputs.items() if name in compared}
+            constants = {name: value for name, value in call.arguments().items() if name not in inputs}
+            fewer = replace(call, inputs=inputs, constants=constants, order=call.order or tuple(call.arguments()))
+            return _with_outputs(replace(given, call=fewer), outputs, compared)
     count = len(found) or outputs
-    given = ready.signature.outputs if ready.signature is not None else ()
-    names = [given[number] if number < len(given) else str(number) if number else OUTPUT for number in range(count)]
+    known = ready.signature.outputs if ready.signature is not None else ()
+    names = [known[number] if number < len(known) else str(number) if number else OUTPUT for number in range(count)]
     quantities = tuple(quantity_of_output(one, names) for one in names)
-    whole = frozenset(quantity for quantity, one in zip(quantities, found, strict=False) if one.whole)
-    return GivenCall(name, ready, replace(call, outputs=quantities), len(found) or None, whole)
+    described = dict(zip(quantities, found, strict=False))
+    whole = frozenset(quantity for quantity, one in described.items() if one.whole)
+    shapes = {quantity: one.shape for quantity, one in described.items()}
+    return replace(given, call=replace(call, outputs=quantities), shapes=shapes, whole=whole)
 
 
 def with_grad_output(given: GivenCall, grad_output: Any, shapes: Mapping[str, Shape]) -> Call:

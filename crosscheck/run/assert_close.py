@@ -15,7 +15,7 @@ import numpy.typing as npt
 from crosscheck.causes.divergence import Divergence, divergence_facts, examined
 from crosscheck.core.arguments import flat
 from crosscheck.core.check_layer import Failure, LayerContext, context_of, judge_one
-from crosscheck.core.guard import SubjectError
+from crosscheck.core.guard import SubjectError, silenced
 from crosscheck.core.judge import UNLIMITED, Judgement, Kind, Verdict, judge, judgement_facts
 from crosscheck.core.operation import DTYPES, Call
 from crosscheck.core.precision import Array, Bound, Precision
@@ -62,8 +62,8 @@ def assert_close(
     grad_output : array, or tuple of arrays, optional
         The upstream gradient that your backward pass got. If the only output is a single number, it may be left out and is 1.
     grads : array, tuple or mapping, optional
-        The gradients that your code computed: those of the inputs in their order, or a mapping with those of parameters or inputs by name; a tuple
-        may end with such a mapping. None stands for a gradient that is not compared.
+        The gradients that your code computed: those of the inputs of real numbers in their order, or a mapping with those of parameters or
+        inputs by name; a tuple may end with such a mapping. None stands for a gradient that is not compared.
     equal_nan : bool
         Whether NaN is right where the reference gives NaN.
     framework : str
@@ -96,7 +96,8 @@ def assert_close(
     """
     __tracebackhide__ = True
     try:
-        error = _error(actual, reference, inputs, params, grad_output, grads, equal_nan, framework)
+        with silenced():
+            error = _error(actual, reference, inputs, params, grad_output, grads, equal_nan, framework)
     except CannotJudgeError as raised:
         error = raised
     if error is not None:
@@ -141,11 +142,11 @@ def tolerance(
     __tracebackhide__ = True
     if str(np.dtype(dtype)) not in DTYPES:
         raise TypeError(f"dtype is {np.dtype(dtype)}, {_SUPPORTED}")
-    given = given_call(reference, inputs, np.dtype(dtype), params, framework)
-    call = given.call
-    with np.errstate(all="ignore"):
+    with silenced():
+        given = given_call(reference, inputs, np.dtype(dtype), params, framework)
+        call = given.call
         if grad_output is not None:
-            call = with_grad_output(given, grad_output, {})
+            call = with_grad_output(given, grad_output, given.shapes)
         shapes = given.reference.oracle.vjp(call.astype(np.float64))
         precision = Precision(np.dtype(dtype), max(1, sum(value.size for value in shapes.values())))
         context = _context(given, call, precision)
@@ -192,7 +193,8 @@ def _error(
     """Return the error that a comparison ends with; None if everything agrees."""
     parts = [part if part is None else _array(part, inputs) for part in flat(actual, keep_none=True)]
     dtype = _dtype(parts, inputs)
-    given = given_call(reference, inputs, dtype, params, framework, len(parts))
+    compared = {} if grads is None else _gradients(grads)
+    given = given_call(reference, inputs, dtype, params, framework, len(parts), list(compared))
     if len(parts) != len(given.call.outputs):
         theirs = ", ".join(given.call.outputs)
         returned = counted(len(parts), "array")
@@ -203,16 +205,14 @@ def _error(
     found = {name: part for name, part in zip(given.call.outputs, parts, strict=True) if part is not None}
     call = given.call
     if grads is not None:
-        call = with_grad_output(given, grad_output, {name: value.shape for name, value in found.items()})
-        found |= _gradients(grads, given, inputs)
+        call = with_grad_output(given, grad_output, {name: value.shape for name, value in found.items()} | given.shapes)
+        found |= _named(compared, given, inputs)
     elif grad_output is not None:
         raise ValueError("grad_output is given without grads: expected the gradients that your code computed, grads=(dx,)")
     if not found:
         raise ValueError("actual and grads are None: nothing is to be compared")
     precision = Precision(dtype, max(1, sum(value.size for value in found.values())))
-    with np.errstate(all="ignore"):
-        comparison = _Comparison(given, _context(given, call, precision), precision, found, equal_nan)
-        return comparison.error()
+    return _Comparison(given, _context(given, call, precision), precision, found, equal_nan).error()
 
 
 def _array(value: Any, inputs: Sequence[Any]) -> npt.NDArray[Any]:
@@ -237,21 +237,24 @@ def _dtype(found: Sequence[npt.NDArray[Any] | None], inputs: Sequence[Any]) -> n
     return np.dtype("float32" if real and "float64" not in real else "float64")
 
 
-def _gradients(grads: Any, given: GivenCall, inputs: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
-    """Return the gradients to compare, by quantity."""
+def _gradients(grads: Any) -> dict[int | str, Any]:
+    """Return the gradients to compare: those of inputs by number, parameters' and others by name."""
     parts = [grads] if is_array(grads) or isinstance(grads, Mapping | float) else list(grads)
     by_name = dict(parts.pop()) if parts and isinstance(parts[-1], Mapping) else {}
-    parts = flat(parts, keep_none=True)
-    names = list(given.call.inputs)
-    if len(parts) > len(names):
-        known = ", ".join(names) or "none"
-        raise ValueError(f"grads has {len(parts)} gradients of inputs, expected those of inputs with a gradient: {known}; parameters' go by name")
-    named = {given.call.grad_input(name): value for name, value in zip(names, parts, strict=False)}
-    named |= {given.gradient_of(name): value for name, value in by_name.items()}
-    found = {name: _array(value, inputs) for name, value in named.items() if value is not None}
-    if not found:
+    return {place: value for place, value in [*enumerate(flat(parts, keep_none=True)), *by_name.items()] if value is not None}
+
+
+def _named(grads: Mapping[int | str, Any], given: GivenCall, inputs: Sequence[Any]) -> dict[str, npt.NDArray[Any]]:
+    """Return the gradients to compare, by quantity."""
+    if not grads:
         raise ValueError("grads has no array: nothing is to be compared")
-    return found
+    names, places = list(given.real), [place for place in grads if isinstance(place, int)]
+    if places and max(places) >= len(names):
+        known = ", ".join(names) or "none"
+        raise ValueError(
+            f"grads has {max(places) + 1} gradients of inputs, expected those of the inputs of real numbers: {known}; parameters' go by name"
+        )
+    return {given.gradient_of(names[place] if isinstance(place, int) else place): _array(value, inputs) for place, value in grads.items()}
 
 
 def _context(given: GivenCall, call: Call, precision: Precision) -> LayerContext:

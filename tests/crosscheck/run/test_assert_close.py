@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,6 +154,7 @@ ROWS = {
     "broadcast": Row(lambda a, b: a * b, torch.mul, (X, real(3, 1, 6))),
     "empty": Row(np.exp, torch.exp, (real(0, 3),)),
     "nothing is rounded": Row(lambda x: np.maximum(x, 0), functional.relu, (A,)),
+    "JAX, several inputs": Row(lambda a, b, axis: np.concatenate([a, b], axis), lambda a, b, axis: jnp.concatenate([a, b], axis), (A, A, 1)),
     "JAX": Row(np.tanh, jnp.tanh, (A,)),
 }
 ALL = [pytest.param(row, dtype, id=f"{name}-{dtype}") for name, row in ROWS.items() for dtype in DTYPES]
@@ -265,6 +267,48 @@ def test_gradients_of_several_inputs(way: str, right: bool) -> None:
             assert_close(A @ B, torch.matmul, A, B, grad_output=GRAD, grads=grads)
 
 
+def torch_gradients(reference: Callable[..., Any], *inputs: Array) -> tuple[Any, ...]:
+    """Return an output and its gradients by autograd; the upstream gradient is the output itself."""
+    leaves = [torch.from_numpy(value).requires_grad_() for value in inputs]
+    output = reference(*leaves)
+    output.backward(output.detach())
+    return output, tuple(leaf.grad for leaf in leaves)
+
+
+SOME: dict[str, tuple[Any, tuple[Array, ...], tuple[int, ...]]] = {
+    "target": (functional.mse_loss, (A, A[::-1].copy()), (0,)),
+    "prediction and target": (functional.mse_loss, (A, A[::-1].copy()), (0, 1)),
+    "only the target": (functional.mse_loss, (A, A[::-1].copy()), (1,)),
+    "module": (nn.MSELoss(), (A, A[::-1].copy()), (0, 1)),
+    "before others without": (functional.margin_ranking_loss, (A, A[::-1].copy(), np.sign(A)), (0, 1)),
+}
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("name", SOME)
+def test_gradients_of_some_inputs(name: str, right: bool) -> None:
+    """A target has a gradient only if one is compared."""
+    reference, inputs, compared = SOME[name]
+    output, grads = torch_gradients(reference, *inputs)
+    factor = 1.0 if right else 1.0001
+    given = tuple(grad * factor if place in compared else None for place, grad in enumerate(grads))
+    with nullcontext() if right else pytest.raises(AssertionError, match="MISMATCH: grad_input"):
+        assert_close(output, reference, *inputs, grad_output=output, grads=given)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_gradients_beside_running_statistics(right: bool) -> None:
+    """PyTorch refuses gradients with respect to these; those of the other inputs are compared."""
+    mean, var, weight = (torch.from_numpy(value) for value in (BIAS[:3], BIAS[:3] ** 2, BIAS[1:]))
+    x = torch.from_numpy(X).requires_grad_()
+    output = functional.batch_norm(x, mean, var, weight.requires_grad_())
+    output.backward(x.detach())
+    assert weight.grad is not None
+    grads = (x.grad, None, None, weight.grad * (1.0 if right else 1.0001))
+    with nullcontext() if right else pytest.raises(AssertionError, match=r"MISMATCH: grad_input\.weight"):
+        assert_close(output, functional.batch_norm, x, mean, var, weight, grad_output=x, grads=grads)
+
+
 @pytest.mark.parametrize("factor", [1.0, 2.0])
 def test_gradient_of_a_loss(factor: float) -> None:
     """The upstream gradient of a single number is 1, as in ``loss.backward()``; tensors may need a gradient."""
@@ -365,6 +409,18 @@ def test_equal_nan() -> None:
         assert_close(np.array([0.0, np.log(2.0)]), *LOGARITHM, equal_nan=True)
 
 
+def test_wrong_shape_beside_gradients() -> None:
+    """The upstream gradient has the shape of the right output."""
+    assert "the shape is (3, 5), expected (5, 3)" in message((A @ B).T, *BESIDE, grad_output=GRAD, grads=gradients(A, B, GRAD))
+
+
+@pytest.mark.filterwarnings("error")
+def test_warnings_of_the_reference() -> None:
+    """They are not those of the code under test; PyTorch warns that the shapes differ."""
+    difference = A - A[:1]
+    assert_close((difference * difference).mean(), functional.mse_loss, A, A[:1])
+
+
 def draws(x: Any) -> Any:
     return x + torch.rand(())
 
@@ -409,7 +465,13 @@ MISUSED: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], 
     "no upstream": (A, (torch.tanh, A), {"grads": A}, ValueError, "grads are given without grad_output"),
     "upstream of another shape": (A, (torch.tanh, A), {"grads": A, "grad_output": A[0]}, ValueError, "grad_output of output has the shape (4,)"),
     "too many upstream": (A, (torch.tanh, A), {"grads": A, "grad_output": (A, A)}, ValueError, "grad_output has 2 arrays, expected one for each of"),
-    "too many gradients": (A, (torch.tanh, A), {"grads": (A, A), "grad_output": A}, ValueError, "grads has 2 gradients of inputs"),
+    "too many gradients": (
+        A,
+        (torch.tanh, A),
+        {"grads": (A, A), "grad_output": A},
+        ValueError,
+        "grads has 2 gradients of inputs, expected those of",
+    ),
     "unknown gradient": (A, (torch.tanh, A), {"grads": {"w": A}, "grad_output": A}, ValueError, "grads has 'w', expected parameters or inputs"),
     "unknown parameter": (A, (LINEAR, A), {"params": {"w": B}}, ValueError, "params has 'w', expected parameters of Linear: weight, bias"),
     "transposed parameter": (A, (LINEAR, A), {"params": {"weight": B}}, ValueError, "params['weight'] has the shape (4, 3), expected (3, 4)"),
