@@ -192,12 +192,38 @@ ENTRIES: dict[str, tuple[str, Change, str]] = {
     "shape-of-nothing": ("reference", lambda one: one["cases"][1].update(shape=[0, 3]), "recordings[0].cases[1].shape is [0, 3]"),
     "shape-of-truth": ("reference", lambda one: one["cases"][1].update(shape=[True]), "recordings[0].cases[1].shape is [True]"),
     "absent": ("subject", lambda one: one["cases"][0].update(absent={"output": 3}), "recordings[0].cases[0].absent"),
+    "outputs": ("reference", lambda one: one.update(outputs=[3]), "recordings[0].outputs is [3], expected a list of names"),
+    "inputs": ("reference", lambda one: one["declared"][0].update(inputs=[3]), "recordings[0].declared[0] is no description of inputs"),
+    "sizes": ("reference", lambda one: one["declared"][0].update(sizes={}), "recordings[0].declared[0] is no description of inputs"),
+    "derived": ("reference", lambda one: one["derived"][0].update(time=3), "recordings[0].derived[0] is {"),
+    "derived-of-nothing": ("reference", lambda one: one["derived"][0].update(axis0=0), "recordings[0].derived[0] is {"),
+    "derived-of-unknown-inputs": ("reference", lambda one: one.update(declared=[]), "recordings[0].derived[0] is {"),
     "contract": ("subject", lambda one: one.update(contracts=[3]), "recordings[0].contracts[0] is 3"),
     "contract-entry": ("subject", lambda one: one["contracts"][0].pop("notes"), "recordings[0].contracts[0]"),
     "contract-kind": ("subject", lambda one: one["contracts"][0].update(reason=None), "recordings[0].contracts[0].reason is None"),
     "contract-warning": ("subject", lambda one: one["contracts"][0].update(warning="no"), "recordings[0].contracts[0].warning is no"),
     "contract-verdict": ("subject", lambda one: one["contracts"][0].update(counts_as="right"), "recordings[0].contracts[0].counts_as is right"),
 }
+
+
+def _older(header: dict[str, Any]) -> dict[str, Any]:
+    """Return a description as versions wrote it that did not say what a reference takes."""
+    later = ("declared", "derived", "refused", "whole", "upstream", "reduction", "order", "outputs")
+    recordings = [{name: value for name, value in one.items() if name not in later} for one in header["recordings"]]
+    for one in recordings:
+        one["cases"] = [{name: value for name, value in case.items() if name not in ("inputs", "special", "skipped")} for case in one["cases"]]
+    return header | {"recordings": recordings}
+
+
+def test_older_file_can_be_read(traced: Path) -> None:
+    """It does not say what the reference takes, and is judged as before."""
+    for name in ("s", "r"):
+        changed(traced / f"{name}.safetensors", _older)
+    assert main(["compare", "s.safetensors", "r.safetensors", "--json", "compared.json"]) == 0
+    declare_pair(traced, "crosscheck.Pair(Scale(), crosscheck.recorded('r.safetensors'), shapes=[(4, 3), (1, 3)])")
+    assert main(["check", "pairs.py", "--only", "values-float64-normal"]) == 0
+    header = json.loads(metadata(traced / "r.safetensors")["crosscheck"])
+    assert "declared" not in header["recordings"][0]
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
