@@ -126,8 +126,13 @@ def _judged(prepared: Prepared, quotients: Quotients, quantity: str) -> tuple[Ju
     single = [c for c in compared if c.line.index is not None]
     note = _note(single, compared, variable(quotients.point.call, quantity).shape)
     astray = next((c for c in compared if c.line.index is None and not c.undecided and c.excess > 1), None)
-    if astray and not any(c.excess > 1 for c in single if not c.undecided) and quotients.wrong_element(astray.line):
-        single.append(quotients.compared(quantity)[-1])
+    if astray and not any(c.excess > 1 for c in single if not c.undecided):
+        element = quotients.most_wrong_element(astray.line)
+        if element.excess > 1 and not element.undecided:
+            single.append(element)
+        elif not any(c.kink for c in [*single, element]):
+            # The gradient's elements add up to the slope along the direction, so the sum of their rounding errors explains the difference.
+            astray = None
     decided = [c for c in single if not c.undecided]
     doubt = "" if decided else single[0].undecided
     doubt = "every element is at a kink" if all(c.kink for c in single) else doubt

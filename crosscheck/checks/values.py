@@ -154,8 +154,8 @@ def _as_given(check: LayerCheck, dtype: str) -> Call:
     def as_before(arrays: Arrays, before: Arrays) -> dict[str, Array]:
         return {name: arranged(value, memory_of(before[name])) for name, value in arrays.items() if name in before}
 
-    # Without the mask: when the call is repeated, the subject draws a new one.
-    constants = {name: value for name, value in call.constants.items() if name != "mask"}
+    # Without a mask that the subject drew: when the call is repeated, it draws a new one.
+    constants = {name: value for name, value in call.constants.items() if name != "mask" or name in call.order}
     inputs, cotangents = as_before(call.inputs, given.inputs), as_before(call.cotangents, given.cotangents)
     return replace(call, inputs=inputs, cotangents=cotangents, constants=constants)
 

@@ -44,10 +44,13 @@ def add_jobs(options: argparse.ArgumentParser) -> None:
     options.add_argument("--jobs", type=at_least(1), default=1, metavar="N", help="processes at a time (default 1)")
 
 
-def add_files(options: argparse.ArgumentParser) -> None:
-    """Add the options for the reports and for the state file."""
+def add_files(options: argparse.ArgumentParser, html: bool = True) -> None:
+    """Add the options for the reports and for the state file; ``html`` says whether the study has a page for a browser."""
     options.add_argument("--json", type=Path, metavar="FILE", help="also write all results as JSON")
-    options.add_argument("--html", type=Path, metavar="FILE", help="also write all results as a page, with pictures")
+    if html:
+        options.add_argument("--html", type=Path, metavar="FILE", help="also write all results as a page, with pictures")
+    else:
+        options.set_defaults(html=None)
     options.add_argument("--state", type=Path, metavar="FILE", help="write results there as they arrive, so that an interrupted run can be continued")
     options.add_argument("--resume", action="store_true", help="continue from --state if it exists; needs the same options, and gives the same JSON")
 

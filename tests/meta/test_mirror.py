@@ -27,6 +27,7 @@ TOGETHER = {
     "scripts/conventions",
     "scripts/source",
     "scripts/study/benchmark",
+    "scripts/study/closeness",
     "scripts/study/coverage",
     "scripts/study/detection",
     "scripts/study/operations",

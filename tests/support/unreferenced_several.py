@@ -250,6 +250,18 @@ def log_sum_exp_backward(grad: Array, cache: Any) -> Any:
     return scores @ b, scores.T @ a
 
 
+def damped(a: Array, power: Array) -> Any:
+    """Return numbers that are almost 0 where the power is large, and what backward needs."""
+    bent = np.sqrt(power * power + 1)
+    factor = np.exp(-0.64 * bent)
+    return a * factor, (a, factor, power / bent)
+
+
+def damped_backward(grad: Array, cache: Any) -> Any:
+    a, factor, slope = cache
+    return grad * factor, -0.64 * grad * a * factor * slope
+
+
 def difference_and_product(a: Array, b: Array) -> Any:
     return a - b, (a * b).sum(axis=1), (a, b)
 
@@ -257,6 +269,17 @@ def difference_and_product(a: Array, b: Array) -> Any:
 def difference_and_product_backward(grad_difference: Array, grad_product: Array, cache: Any) -> Any:
     a, b = cache
     return grad_difference + grad_product[:, None] * b, -grad_difference + grad_product[:, None] * a
+
+
+def shifted_softmax(x: Array, shift: Array) -> Any:
+    shares = softmax(x + shift)
+    return shares, shares
+
+
+def shifted_softmax_backward(grad: Array, shares: Array) -> Any:
+    """Return the gradients; that of the shift, which changes nothing, is what remains of terms that cancel."""
+    dx = shares * (grad - (grad * shares).sum(axis=1, keepdims=True))
+    return dx, dx.sum(axis=1, keepdims=True)
 
 
 ATTENTION = {"query": "batch q_len dim", "key": "batch k_len dim", "value": "batch k_len width"}
@@ -290,6 +313,8 @@ FUNCTIONS: dict[str, Function] = {
     "largest-sum": Function(largest_sum, largest_sum_backward, {"a": "batch n", "b": "batch n"}, {"batch": 3, "n": 5}),
     "gaussian": Function(gaussian, gaussian_backward, {"x": "batch n", "centre": "centres n"}, {"batch": 3, "centres": 2, "n": 3}),
     "log-sum-exp": Function(log_sum_exp, log_sum_exp_backward, {"a": "batch n", "b": "terms n"}, {"batch": 3, "terms": 4, "n": 3}),
+    "damped": Function(damped, damped_backward, {"a": "batch n", "power": "batch n"}, {"batch": 2, "n": 3}),
+    "shifted-softmax": Function(shifted_softmax, shifted_softmax_backward, {"x": "batch n", "shift": "batch 1"}, {"batch": 3, "n": 4}),
     "difference-and-product": Function(
         difference_and_product, difference_and_product_backward, {"a": "batch n", "b": "batch n"}, {"batch": 3, "n": 4}, {}, ("difference", "product")
     ),

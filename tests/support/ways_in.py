@@ -99,7 +99,7 @@ def negative(x: Array) -> Array:
 
 
 def _attention(kind: type[Attention]) -> Pair:
-    inputs = {"query": "batch q_len dim", "key": "batch k_len dim", "value": "batch k_len dim", "mask": Mask("q_len k_len")}
+    inputs: dict[str, Any] = {"query": "batch q_len dim", "key": "batch k_len dim", "value": "batch k_len dim", "mask": Mask("q_len k_len")}
     own, sizes = kind(), {"batch": 2, "q_len": 3, "k_len": 5, "dim": 4}
     return Pair(Functions(own.forward, own.backward), functional.scaled_dot_product_attention, inputs=inputs, sizes=sizes, name="attention")
 
@@ -130,6 +130,8 @@ class Kind:
         The quantities in which the wrong one is wrong first.
     special : bool
         Whether the fault shows only on special values, such as ignored labels.
+    most : int
+        The most numbers that the inputs of its small case have.
     """
 
     pair: Callable[[Any], Pair]
@@ -137,6 +139,7 @@ class Kind:
     wrong: Any
     at: tuple[str, ...]
     special: bool = False
+    most: int = 16
 
 
 def _known(name: str, special: bool = False) -> Kind:
@@ -181,3 +184,13 @@ def in_file(pair: Pair, path: Path) -> Pair:
     """Return the pair as if a file had declared it."""
     object.__setattr__(pair, "origin", path)
     return pair
+
+
+def few() -> list[Pair]:
+    """Return right and wrong pairs of some kinds, for ways that take long to start."""
+    chosen = {name: KINDS[name] for name in ("attention", "recurrence", "largest", "embedding", "ranking", "cross-entropy by name")}
+    return [
+        replace(kind.pair(one), name=f"{name}, {which}")
+        for name, kind in chosen.items()
+        for which, one in (("right", kind.right), ("wrong", kind.wrong))
+    ]

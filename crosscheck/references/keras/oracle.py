@@ -23,7 +23,7 @@ from crosscheck.core.operation import Arrays, RefusedError, Rounding
 from crosscheck.oracles.theories import CrossEntropy, Measured, Multilinear, Selection, Softmax, Where
 from crosscheck.references.functions import title
 from crosscheck.references.jax.oracle import JaxOracle, sign_kinks, window_kinks
-from crosscheck.references.keras.signatures import WEIGHTS, Passed, passed, signature_of, takes_target_first, turned_round
+from crosscheck.references.keras.signatures import WEIGHTS, Passed, passed, settings_of, signature_of, takes_target_first, turned_round
 
 NAME = f"Keras {keras.__version__} on JAX {jax.__version__}"
 
@@ -53,10 +53,9 @@ def oracle(reference: Any, training: bool = False) -> JaxOracle:
         raise TypeError(f"Keras runs on the backend {backend}, expected jax; set KERAS_BACKEND=jax before keras is imported")
     says = signature(reference)
     if isinstance(reference, keras.losses.Loss):
-        config = reference.get_config()
 
         def loss(target: Any, prediction: Any, sample_weight: Any = None) -> Any:
-            return type(reference).from_config({**config, "dtype": str(prediction.dtype)})(target, prediction, sample_weight)
+            return _loss_in(reference, str(prediction.dtype))(target, prediction, sample_weight)
 
         function = _in_precision_of_arguments(loss, type(reference).__name__)
         labels = says is None or isinstance(list(says.inputs(2).values())[1], Labels)
@@ -223,9 +222,20 @@ def _windows(layer: Any) -> dict[str, tuple[int, int]]:
     return {"kernel": (kernel[0], kernel[1]), "stride": (layer.strides[0], layer.strides[1]), "padding": (0, 0)}
 
 
+def _loss_in(loss: Any, dtype: str) -> Any:
+    """Return a copy of a loss in another precision.
+
+    It is not created from its config, which lacks settings such as the delta of Huber's loss; ``copy.copy`` would do that.
+    """
+    own, policy = object.__new__(type(loss)), keras.dtype_policies.get(dtype)
+    vars(own).update({**vars(loss), "_dtype_policy": policy, "_dtype": policy.compute_dtype})
+    return own
+
+
 def _loss_theory(loss: Any) -> Rounding:
-    config = loss.get_config()
+    config = settings_of(loss)
     known = type(loss) is keras.losses.SparseCategoricalCrossentropy and config["from_logits"] and config.get("ignore_class") is None
+    known = known and config.get("axis", -1) in (-1, 1)
     if not known or config["reduction"] not in ("sum", "sum_over_batch_size"):
         return Measured()
     theory = CrossEntropy("sum" if config["reduction"] == "sum" else "mean")

@@ -30,16 +30,21 @@ def signature_of(reference: Any) -> Signature | None:
     """Return the signature of a layer, a loss or a loss function of Keras; None if it is not known."""
     if isinstance(reference, keras.losses.Loss):
         make = _LOSSES.get(type(reference))
-        return None if make is None else make(_Settings(reference.get_config()))
+        return None if make is None else make(_Settings(settings_of(reference)))
     if isinstance(reference, keras.Layer):
-        own = getattr(type(reference), "call", None)
-        known = (make for kind, make in _LAYERS.items() if isinstance(reference, kind) and own is getattr(kind, "call", None))
+        call: Any = type(reference).call
+        known = (make for kind, make in _LAYERS.items() if isinstance(reference, kind) and call is kind.call)
         return next((make(reference) for make in known), None)
     given: Mapping[str, Any] = {}
     if isinstance(reference, functools.partial) and not reference.args:
         given, reference = reference.keywords, reference.func
     make = _FUNCTIONS.get(reference) if inspect.isfunction(reference) else None
     return None if make is None else make(_Settings(given))
+
+
+def settings_of(loss: Any) -> dict[str, Any]:
+    """Return the settings of a loss, also those that its config lacks, such as the delta of Huber's loss and the axis of the classes."""
+    return {**loss.get_config(), **getattr(loss, "_fn_kwargs", {})}
 
 
 @dataclass(frozen=True)
@@ -124,12 +129,13 @@ def _probabilities(targets: Of, of: Of) -> Make:
 
 
 def _labels(settings: Any) -> Signature:
-    """Return the signature of a loss of logits or probabilities, whose last axis holds the classes, and labels."""
+    """Return the signature of a loss of logits or probabilities and labels; one axis, by default the last, holds the classes."""
 
     def inputs(count: int) -> Inputs:
-        *others, classes = _axes(count)
+        others = _axes(count)
+        classes = others.pop(-1 if settings.axis is None else settings.axis)
         of: Of = "real" if settings.from_logits else "distribution"
-        return {"input": Input([*others, classes], of), "labels": Labels(others, below=classes, ignored=settings.ignore_class)}
+        return {"input": Input(_axes(count), of), "labels": Labels(others, below=classes, ignored=settings.ignore_class)}
 
     return Signature(inputs)
 
@@ -211,7 +217,7 @@ def _dot(layer: Any) -> Signature:
     return Signature(inputs)
 
 
-_LAYERS: Mapping[type, Make] = {
+_LAYERS: Mapping[Any, Make] = {
     keras.layers.Embedding: _embedding,
     keras.layers.SimpleRNN: _recurrent,
     keras.layers.GRU: _recurrent,

@@ -7,6 +7,7 @@ float or writes to a real array is not analytic. It is recognised by its results
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -44,10 +45,17 @@ class ComplexStep:
         return "" if same else "its output for complex input differs from that for real input"
 
     def slope(self, line: Line) -> float | None:
-        """Return the slope of sum(cotangent * output) along a line; None if the subject fails or its output is real."""
+        """Return the slope of sum(cotangent * output) along a line; None if the subject fails or its output is real, NaN if the slope underflows."""
         step = self.step(line)
         output = self.point.forward(moved(self._call, line.quantity, line.at(variable(self._call, line.quantity), 1j * step)))
-        return None if output is None or output.dtype.kind != "c" else float(np.sum(self.point.cotangent * (output.imag / step)))
+        if output is None or output.dtype.kind != "c":
+            return None
+        terms = np.abs(self.point.cotangent * output.imag)
+        # Below this size, an intermediate result may have lost its digits although the output has not.
+        lost = np.abs(output.imag) < self.point.precision.smallest_normal / self.point.precision.unit
+        if terms[lost].sum() > self.point.precision.unit * terms.sum():
+            return math.nan
+        return float(np.sum(self.point.cotangent * (output.imag / step)))
 
     def step(self, line: Line) -> float:
         """Return the size of the imaginary step."""

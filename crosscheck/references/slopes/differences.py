@@ -73,24 +73,29 @@ class Values:
         return Values(self.right, self.left, self.above.sum(axis=1, keepdims=True), self.below.sum(axis=1, keepdims=True), blur)
 
 
-def blurred_where_still(runs: Sequence[Values], blur: float) -> list[Values]:
-    """Return the values, with at least the rounding error ``blur`` of a number of size 1 for functions that strangely stand still at some steps.
+def blurred_where_still(runs: Sequence[Values], blur: float, largest: float) -> list[Values]:
+    """Return the values, with larger rounding errors for functions that strangely stand still at some steps.
 
-    Such a function may be constant at these steps. Or it saturates, and its changes are smaller than the last digit of a 1 to which they are added.
+    Such a function may be constant at these steps. Or it saturates, and its changes are smaller than the last digit of a 1 to which they are added:
+    its rounding error is at least ``blur``, that of a number of size 1. Or its variable was added to a number of up to the size ``largest``, which
+    absorbs small steps: the steps themselves then have a rounding error.
+
     It is not strange if a function stands still where its change, in proportion to the change at the next larger step, is below its own last digit.
     """
     if not runs:
         return []
     right, blurs = (np.concatenate([getattr(run, part) for run in runs]) for part in ("right", "blur"))
     change = np.concatenate([np.maximum(np.abs(run.above), np.abs(run.below)) for run in runs])
-    strange = np.zeros(change.shape[1], bool)
+    strange, absorbed = np.zeros(change.shape[1], bool), np.zeros(change.shape[1])
     rate = np.full(change.shape[1], np.inf)
     for step in np.argsort(-right, kind="stable"):
         still = change[step] == 0
         with np.errstate(over="ignore"):
-            strange |= still & (rate * right[step] > blurs[step])
+            here = still & (rate * right[step] > blurs[step])
+            absorbed = np.where(here & np.isfinite(rate), np.maximum(absorbed, rate * blur * largest), absorbed)
             rate = np.where(still, rate, change[step] / right[step])
-    return [replace(run, blur=np.where(strange, np.maximum(run.blur, blur), run.blur)) for run in runs]
+        strange |= here
+    return [replace(run, blur=np.where(strange, np.maximum(np.maximum(run.blur, blur), absorbed), run.blur)) for run in runs]
 
 
 @dataclass(frozen=True)

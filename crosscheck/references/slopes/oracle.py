@@ -90,7 +90,9 @@ class Quotients:
         for line in lines:
             slope = self.point.slope(line)
             value = None if self.complex.refused else self.complex.slope(line)
-            if not slope.kink and not slope.broken and math.isfinite(slope.error):
+            underflows = value is not None and math.isnan(value)
+            value = None if underflows else value
+            if not underflows and not slope.kink and not slope.broken and math.isfinite(slope.error):
                 rounding = math.inf if value is None else self._complex_error(line, slope, value)
                 agrees = value is not None and math.isfinite(rounding) and abs(value - slope.value) <= slope.error + rounding
                 self.disagreeing += not agrees
@@ -119,8 +121,10 @@ class Quotients:
                 return replace(result, undecided="several kinks meet")
         else:
             result = Compared(line, found, slope.value, slope.error + rounding)
-            decided = result.error < max(size, abs(slope.value)) or (found == 0 and result.error <= slope.size)
-            # Where a tiny slope underflows with a complex step, the difference quotient is the better one.
+            # A gradient whose terms cancel is 0, or only rounding noise.
+            nothing = abs(found) <= self.point.observed(line)
+            decided = result.error < max(size, abs(slope.value)) or (nothing and result.error <= slope.size)
+            # Where a small slope almost underflows with a complex step, the difference quotient is the better one.
             if decided and value is not None and not self.refused and (error := self._complex_error(line, slope, value)) < result.error:
                 result = Compared(line, found, value, error)
         return result if decided and math.isfinite(result.error) else replace(result, undecided=UNRESOLVED)
@@ -158,15 +162,14 @@ class Quotients:
                 continue
         return results
 
-    def wrong_element(self, direction: Line) -> Line | None:
-        """Bisect a direction to find the element of the gradient that is wrong; None if no single element is wrong."""
+    def most_wrong_element(self, direction: Line) -> Compared:
+        """Bisect a direction along which the gradient is wrong, and return the element where this leads; no single element may be wrong."""
         left = direction
         while left.index is None:
             places, units = np.array_split(left.places, 2), np.array_split(left.units, 2)
             left = max(map(partial(Line, direction.quantity), places, units), key=self._excess)
-        line = Line.of_element(direction.quantity, left.index)
-        self.measure(direction.quantity, [line])
-        return line if self.compared(direction.quantity)[-1].excess > 1 else None
+        self.measure(direction.quantity, [Line.of_element(direction.quantity, left.index)])
+        return self.compared(direction.quantity)[-1]
 
     def _excess(self, line: Line) -> float:
         result = self._compared(line, self.point.slope(line), None, line.of(np.asarray(self.point.found[line.quantity])))

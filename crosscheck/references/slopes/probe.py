@@ -126,6 +126,11 @@ class Point:
         """The total number of elements in the inputs, the parameters and the outputs."""
         return sum(array.size for array in (*self.call.variables().values(), self.output))
 
+    @cached_property
+    def largest(self) -> float:
+        """The largest absolute value in the inputs and the parameters."""
+        return max((float(np.abs(value).max(initial=0.0)) for value in self.call.variables().values()), default=0.0)
+
     def forward(self, call: Call) -> npt.NDArray[Any] | None:
         """Return the flattened output for another call; None if the subject fails, or if the output has another size or is not finite."""
         try:
@@ -143,12 +148,13 @@ class Point:
             count = len(self.call.inputs) + len(self.call.cotangents) + len(self.call.params)
             factors = rng.integers(1, 16, count) * rng.choice([-1, 1], count) * _NUDGE / 8
             try:
-                above, below = self.layer.vjp(_scaled(self.call, factors)), self.layer.vjp(_scaled(self.call, -factors))
+                above, below = self.layer.vjp(_scaled(self.call, factors)), self.layer.vjp(_scaled(self.call, -2 * factors))
             except SubjectError:
                 continue
             for name, value in self.found.items():
                 if name in above and name in below and above[name].shape == value.shape == below[name].shape:
-                    change = np.abs((above[name] - value) - (value - below[name])) / 2
+                    # Twice as far to the left: a number times 1 + e and the same times 1 - e are rounded alike, so errors would cancel.
+                    change = np.abs(2 * (above[name] - value) - (value - below[name])) / 3
                     largest[name] = np.maximum(largest[name], np.nan_to_num(change, nan=0.0, posinf=0.0))
         return largest
 
@@ -157,13 +163,15 @@ class Point:
         scales = self._scales(line)
         runs = [values for run in steps(scales) for values in self._values(line, run)]
         blur = self.precision.confidence * self.precision.unit
-        return weighted_slope(self.output, blurred_where_still(runs, blur), self.cotangent, blur, max(scales[:3]))
+        runs = blurred_where_still(runs, blur, self.largest / float(np.abs(line.units).max()))
+        return weighted_slope(self.output, runs, self.cotangent, blur, max(scales[:3]))
 
     def _scales(self, line: Line) -> list[float]:
         """Return the scales of a variable to which the steps are relative.
 
         These are the size of the element, the size of its array, and 1, because most functions are curved on this scale. A small element of a large
-        sum needs two more, the last: the size of the output, and the step that doubles the output if the subject's gradient is correct.
+        sum needs two more, the last: the size of the output, and the step that doubles the output if the subject's gradient is correct. A gradient
+        that is only rounding noise, because its terms cancel, says nothing of such a step.
         """
         x = variable(self.call, line.quantity)
         unit = float(np.abs(line.units).max())
@@ -171,7 +179,7 @@ class Point:
         own = size if line.index is None else float(line.sizes(x)[0])
         claimed = abs(line.of(np.asarray(self.found[line.quantity])))
         with np.errstate(all="ignore"):
-            whole = np.sum(np.abs(self.cotangent * self.output)) / claimed
+            whole = np.sum(np.abs(self.cotangent * self.output)) / (claimed if claimed > self.observed(line) else 0.0)
         return [own, size, 1.0 / unit, float(np.abs(self.output).max(initial=0.0)) / unit, float(whole)]
 
     def _values(self, line: Line, run: list[float]) -> Iterator[Values]:
@@ -198,6 +206,10 @@ class Point:
         actual = (step, step) if line.index is None else (line.sizes(right - x)[0], line.sizes(x - left)[0])
         return *actual, above - base, below - base, blur
 
+    def observed(self, line: Line) -> float:
+        """Return a bound on the rounding error of the gradient along a line, from how much it changes when everything is rounded differently."""
+        return self.precision.confidence * line.spread(self.noise[line.quantity])
+
     def rounding(self, line: Line, terms: float) -> float:
         """Return a bound on the rounding error of the gradient's slope along a line; ``terms`` is the sum of all outputs' absolute slopes.
 
@@ -207,10 +219,9 @@ class Point:
         if line.index is None:
             terms += line.largest_sum(gradient)
         count = float(self.precision.grow(float(self.size)))
-        observed = self.precision.confidence * line.spread(self.noise[line.quantity])
         reading = line.largest_sum(self.reading[line.quantity])
         flushed = self.precision.smallest_normal * max(1.0, float(np.abs(self.cotangent).sum()))
-        return self.precision.sides * (self.precision.unit * count * terms + flushed) + observed + reading
+        return self.precision.sides * (self.precision.unit * count * terms + flushed) + self.observed(line) + reading
 
 
 def point_of(layer: SubjectLayer, call: Call, precision: Precision) -> Point:

@@ -111,6 +111,14 @@ OPERATION_RULES: dict[str, Rule] = {
 }
 """The rules by which people compare single operations."""
 
+CLOSENESS_RULES: dict[str, Rule] = {
+    "torch.testing.assert_close": RULES["assert_close"],
+    "allclose 1e-5": Rule("allclose, 1e-5 relative + 1e-5 absolute", _within(1e-5, 1e-5)),
+    "allclose 1e-3": Rule("allclose, 1e-3 relative + 1e-3 absolute", _within(1e-3, 1e-3)),
+    "allclose 1e-2": Rule("allclose, 1e-2 relative + 1e-2 absolute", _within(1e-2, 1e-2)),
+}
+"""The rules of test suites that compare in float32."""
+
 DATABASE_WORDS = (
     "the largest tolerances that PyTorch's test database gives an operation on the CPU in float32, assert_close's defaults if it gives none"
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from tests.support import ways_in
 from tests.support.suites import CONTRACTS, MOOT, VALUES, outcomes
 
 
@@ -47,3 +49,19 @@ def test_wrong_declarations_are_named(suite: Any, pairs: str, error: str) -> Non
     result = suite(pairs)
     assert result.ret == 2
     result.stdout.fnmatch_lines([f"*{error}*"])
+
+
+def test_every_kind_of_function_is_a_test(suite: Any, pytester: pytest.Pytester) -> None:
+    """Several inputs and outputs, ids, masks, labels that are ignored: right code passes, wrong code fails in the quantity that is wrong."""
+    pairs = f"*__import__('{ways_in.__name__}', fromlist=['few']).few()"
+    chosen = "values-float64-normal or special-float64-some-labels-ignored"
+    result = suite(pairs, "-k", chosen, "--crosscheck-no-shrink", "--crosscheck-report", "r.json")
+    report = json.loads((pytester.path / "r.json").read_text())
+    found = {pair["name"]: pair for pair in report["pairs"]}
+    assert {name: pair["verdict"] for name, pair in found.items()} == {
+        pair.title: "match" if pair.title.endswith("right") else "mismatch" for pair in ways_in.few()
+    }
+    for name, pair in found.items():
+        wrong = [check for check in pair["checks"] if check["verdict"] == "mismatch"]
+        assert {check["first_divergence"]["quantity"] for check in wrong} <= set(ways_in.KINDS[name.partition(", ")[0]].at)
+    assert outcomes(result)["failed"] == len(ways_in.few()) // 2

@@ -24,6 +24,7 @@ from crosscheck.shrinking.script import SmallCase, reproduce, script
 from tests.support import ROOT, small_cases
 from tests.support.plain import Rough, RoughReference
 from tests.support.small_cases import SHOWN, caught
+from tests.support.ways_in import KINDS, in_file, selection
 
 
 class Sign:
@@ -287,3 +288,22 @@ def test_script_saved_by_version_0_1_still_runs(tmp_path: Path) -> None:
     assert old != found.script
     old = old.replace("import numpy as np\n", "import numpy as np\nfrom crosscheck.families import arranged\n", 1)
     assert status(write(replace(found, script=old), tmp_path, "old")) == 1
+
+
+@pytest.mark.slow("each fault is made small", default=["attention", "embedding with padding", "cross-entropy by name", "recurrence", "largest"])
+@pytest.mark.parametrize("name", KINDS)
+def test_script_of_several_inputs_tells_the_fault_from_its_repair(name: str, tmp_path: Path) -> None:
+    """Attention, ids, masks, labels that are ignored, two outputs: the script names each array and ends with 1, and with 0 once it is repaired."""
+    kind, declared = KINDS[name], tmp_path / "layers.py"
+    pair = in_file(kind.pair(kind.wrong), declared)
+    results = (run_check(pair, check, crosscheck.Settings()) for check in selection(pair).checks)
+    found = next(result.reproduction for result in results if result.reproduction is not None)
+    assert isinstance(found, SmallCase)
+    assert found.small.quantity in kind.at
+    assert found.elements <= kind.most
+    path = write(found, tmp_path, "several")
+    title = pair.title
+    for which, expected in (("wrong", 1), ("right", 0)):
+        own = f"PAIR = replace(KINDS[{name!r}].pair(KINDS[{name!r}].{which}), name={title!r})"
+        declared.write_text(f"from dataclasses import replace\nfrom tests.support.ways_in import KINDS\n{own}\n")
+        assert status(path) == expected

@@ -265,7 +265,7 @@ def test_functions_of_both_frameworks_judge_code_of_several_inputs(name: str) ->
         lambda a, b, mask, w: torch.where(mask, a * b, 0.0) @ w,
         lambda a, b, mask, w: jnp.where(mask, a * b, 0.0) @ w,
     ]
-    inputs = {"a": "batch n", "b": "batch n", "mask": Mask("batch n")}
+    inputs: dict[str, str | Mask] = {"a": "batch n", "b": "batch n", "mask": Mask("batch n")}
     pair = Pair(
         Functions(hidden_product, backward),
         references,

@@ -173,7 +173,7 @@ ROWS: Mapping[str, Row] = {
         keras.losses.KLDivergence(),
         lambda y_true, y_pred: F.kl_div(y_pred.log(), y_true, reduction="batchmean"),
         lambda y_true, y_pred: F.kl_div(y_true.log(), y_pred, reduction="batchmean"),
-        "output",
+        "grad_input",
         {"input": SHARES[::-1]},
         {"y_true": SHARES},
         order=("y_true", "input"),
@@ -228,6 +228,11 @@ def test_layer_agrees_with_pytorch_and_a_fault_is_seen(name: str) -> None:
 def test_results_have_the_precision_of_the_call(name: str) -> None:
     call = ROWS[name].call.astype(np.float32)
     assert {value.dtype for value in oracle(ROWS[name].in_keras).vjp(call).values()} == {call.dtype}
+
+
+def test_settings_that_the_config_of_a_loss_lacks_are_kept() -> None:
+    call = Call(np.array([[4.0]]), constants={"target": np.array([[0.0]])})
+    assert oracle(keras.losses.Huber(2.0)).vjp(call)["output"].item() == 2.0 * 4.0 - 0.5 * 2.0**2
 
 
 def test_layer_that_is_not_built_is_built_by_its_first_call() -> None:

@@ -157,14 +157,14 @@ def embedding(ids: Array, embeddings: Array) -> tuple[Array, Any]:
 
 def embedding_backward(grad: Array, cache: Any) -> Array:
     ids, embeddings = cache
-    found = np.zeros_like(embeddings)
+    found: Array = np.zeros_like(embeddings)
     np.add.at(found, ids, grad)
     return found
 
 
 def embedding_that_forgets_repeats(grad: Array, cache: Any) -> Array:
     ids, embeddings = cache
-    found = np.zeros_like(embeddings)
+    found: Array = np.zeros_like(embeddings)
     found[ids] = grad
     return found
 
@@ -195,7 +195,7 @@ def test_name_and_shape_are_enough(name: str) -> None:
     assert quantity in str(result.first)
 
 
-ATTENTION = {
+ATTENTION: Mapping[str, tuple[Callable[..., Any], list[str]]] = {
     "Keras's order": (lambda query, value, key: None, ["query", "value", "key"]),
     "another order": (lambda query, key, value: None, ["query", "key", "value"]),
     "by first letters": (lambda q, k, v: None, ["query", "key", "value"]),
