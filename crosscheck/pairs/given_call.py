@@ -260,8 +260,8 @@ def _call(reference: Any, ready: Reference, taken: _Taken, dtype: np.dtype[Any],
     # A reference that knows its inputs says which have no gradient, such as a target. Its theory knows no such gradient either.
     without = [name for name, one in known.items() if not one.gradient]
     plain = any(name in without for name in compared)
-    # An infinite number, such as a masked score, has no gradient that could be judged.
-    graded = [name for name in real if (plain or name not in without) and np.isfinite(arrays[name]).all()]
+    # Beside an infinite number, such as a masked score, nothing could be judged if it were an input whose gradient counts.
+    graded = [name for name in real if name in compared or ((plain or name not in without) and np.isfinite(arrays[name]).all())]
     own = {name: INPUT if graded == [name] and INPUT not in names else name for name in names}
     cast = {own[name]: value.astype(dtype, copy=False) if value.dtype.kind == "f" else value for name, value in arrays.items()}
     inputs = {own[name]: cast[own[name]] for name in graded}

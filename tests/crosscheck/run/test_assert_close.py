@@ -425,6 +425,8 @@ def draws(x: Any) -> Any:
     return x + torch.rand(())
 
 
+WEIGHTS = real(5, 7)
+
 NOT_JUDGED: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], str]] = {
     "random function": (A, (functional.dropout, A), {}, "draws random numbers"),
     "random number": (A, (draws, A), {}, "random"),
@@ -436,6 +438,12 @@ NOT_JUDGED: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], str]] = {
     "class": (A, (nn.ReLU, A), {}, "ReLU is a class, expected one of its instances"),
     "no limit": (np.array([-np.inf, np.log(2)]), (torch.log, np.array([0.0, 2.0])), {}, "no limit to its error: rounding alone"),
     "coarse": (np.zeros(2, np.float32), (lambda x: torch.var(x, 1), np.full((2, 5), 1e3)), {}, "theory sets no limit to its error"),
+    "gradient beside infinity": (
+        softmax(MASK, 1),
+        (torch.softmax, MASK, 1),
+        {"grad_output": real(5, 7), "grads": real(5, 7)},
+        "received is not finite",
+    ),
     "upstream gradient not finite": (np.tanh(A), (torch.tanh, A), {"grad_output": A * np.nan, "grads": A}, "its upstream gradient is not finite"),
 }
 

@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 
-from crosscheck import Functions, LossFunction, Pair
+from crosscheck import Functions, LossFunction, Pair, assert_close
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.operation import Call, RefusedError
 from crosscheck.oracles.theories import Measured, Multilinear, Selection, Softmax, Where
@@ -39,6 +40,18 @@ def dense_pair(layer: Any, subject: Any = None, **options: Any) -> Pair:
 def doubled_bias(grad: Any, cache: Any) -> Any:
     grad_input, grad_weight, grad_bias = formulas.linear_backward(grad, cache)
     return grad_input, grad_weight, 2 * grad_bias
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.001])
+def test_own_parameters(factor: float) -> None:
+    """Outside of a pair, a layer has the parameters that it has, and no dropout is in training."""
+    layer = built(keras.layers.Dense(3), None, 4)
+    kernel, bias = (np.asarray(variable.value) for variable in layer.trainable_variables)
+    x = np.random.default_rng(0).standard_normal((5, 4), dtype=np.float32)
+    found = (x @ kernel + bias) * np.float32(factor)
+    assert_close(x, keras.layers.Dropout(0.5), x)
+    with nullcontext() if factor == 1 else pytest.raises(AssertionError, match="MISMATCH: output is not what Dense computes"):
+        assert_close(found, layer, x)
 
 
 def flat_cross_entropy(logits: Any, labels: Any) -> Any:
