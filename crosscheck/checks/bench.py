@@ -22,7 +22,8 @@ from crosscheck.core.judge import Kind, Verdict, judge
 from crosscheck.core.operation import Call, Constants, Oracle, RefusedError
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
-from crosscheck.pairs.prepare_layer import Prepared, accepted, batch_axis
+from crosscheck.pairs.cases import batch_axis
+from crosscheck.pairs.prepared import Prepared, accepted
 
 Results = dict[str, Array]
 

@@ -19,10 +19,10 @@ from crosscheck.core import __version__
 from crosscheck.core.files import shown
 from crosscheck.core.guard import printable
 from crosscheck.core.judge import EXIT_STATUS, Facts, Verdict, judgement_facts
+from crosscheck.pairs.cases import axis_in_words
 from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
-from crosscheck.pairs.prepare_layer import axis_in_words
 from crosscheck.pairs.sizes import BUDGET, FEW
 from crosscheck.report.words import counted, first_mismatch, warnings, widened
 

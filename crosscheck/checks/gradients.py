@@ -19,7 +19,7 @@ from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Bound
 from crosscheck.core.trace import Place
 from crosscheck.oracles.wrapped import limited
-from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.prepared import Prepared
 from crosscheck.references.slopes.oracle import UNRESOLVED, Compared, Elements, QuotientOracle, Quotients, elements_of, lines
 from crosscheck.references.slopes.probe import point_of, variable
 from crosscheck.report.words import told_apart

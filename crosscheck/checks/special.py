@@ -19,7 +19,7 @@ from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Call, RefusedError, is_output
 from crosscheck.core.precision import Array
 from crosscheck.pairs.pair import Pair
-from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.prepared import Prepared
 from crosscheck.references.resolve import UnknownReferenceError, resolved
 
 _ANY_AXES = (2, 3, 1)

@@ -18,7 +18,8 @@ from crosscheck.core.judge import NO_ORACLE, UNLIMITED, Judgement, Kind, Verdict
 from crosscheck.core.operation import Arrays, Call, RefusedError
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
-from crosscheck.pairs.prepare_layer import Prepared, batch_axis
+from crosscheck.pairs.cases import batch_axis
+from crosscheck.pairs.prepared import Prepared
 from crosscheck.references.resolve import Reference
 
 CONVENTION = "this is a convention"

@@ -160,3 +160,25 @@ def _shapes(pair: Pair) -> list[Shape]:
             "several inputs are declared by name: inputs={'a': 'batch n', 'b': 'batch m'}"
         )
     return shapes
+
+
+def batch_axis(case: Case) -> str:
+    """Return the name of the axis of the samples: one called batch, or else the first of the first input.
+
+    It is empty if that has a fixed length, or if an input has it twice, as a square matrix has.
+    """
+    inputs = list(case.inputs.values())
+    named = next((axis for axis in case.sizes if axis.lower() in ("batch", "batch_size", "samples")), "")
+    # A single letter may name an axis of a matrix; in a sequence or an image it is the batch, also where the time comes first.
+    named = named or next((axis for axis in ("n", "b", "N", "B") if any(axis in one.axes and len(one.axes) > 2 for one in inputs)), "")
+    first = next((one for one in inputs if one.axes), None)
+    found = named or (str(first.axes[0]) if first is not None and isinstance(first.axes[0], str) else "")
+    return "" if any(list(one.axes).count(found) > 1 for one in inputs) else found
+
+
+def axis_in_words(axis: str) -> str:
+    """Return an axis as a user knows it: by its name, or by the number of the axis."""
+    name, _, number = axis.rpartition(UNNAMED)
+    if name and number.isdigit():
+        return f"axis {number} of {name}"
+    return f"axis {axis.removeprefix('axis')}" if axis.removeprefix("axis").isdigit() else axis

@@ -13,9 +13,10 @@ from crosscheck.pairs.declaration import Declaration, Ready
 from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.pairs.optimizer_pair import OptimizerPair
 from crosscheck.pairs.pair import Pair
-from crosscheck.pairs.prepare_layer import Prepared, prepare_layer
+from crosscheck.pairs.prepare_layer import prepare_layer
 from crosscheck.pairs.prepare_model import PreparedModel, prepare_model
 from crosscheck.pairs.prepare_optimizer import PreparedOptimizers, prepare_optimizer
+from crosscheck.pairs.prepared import Prepared
 from crosscheck.references.resolve import UnknownReferenceError
 
 

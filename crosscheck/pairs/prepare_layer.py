@@ -1,12 +1,10 @@
-"""A prepared pair of layers: its convention, references, layouts and shapes, and the inputs of its checks."""
+"""Prepare a pair of layers: work out its convention, references, layouts, outputs and sizes from its declaration."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,144 +13,16 @@ from crosscheck.adapters.convention import Convention, Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
 from crosscheck.adapters.match_params import mapped, mapped_buffers, possible_buffers
 from crosscheck.adapters.recognise import recognise
-from crosscheck.core.arguments import Case, Labels, Signature, flat, quantity_of_output
+from crosscheck.core.arguments import Case, Signature, flat, quantity_of_output
 from crosscheck.core.guard import SubjectError, contained, silenced
-from crosscheck.core.inputs import EVALUATED, FAMILIES, Family
-from crosscheck.core.operation import DTYPES, GRAD_INPUT, INPUT, OUTPUT, Call, Shape, is_grad_input, is_output
-from crosscheck.core.precision import Array
-from crosscheck.pairs.cases import UNNAMED, declared_cases, without_optional
-from crosscheck.pairs.declaration import Ready
+from crosscheck.core.inputs import EVALUATED, FAMILIES
+from crosscheck.core.operation import DTYPES, INPUT, OUTPUT, Call, Shape, is_grad_input, is_output
+from crosscheck.pairs.cases import batch_axis, declared_cases, without_optional
 from crosscheck.pairs.pair import Pair
+from crosscheck.pairs.prepared import Prepared, accepted
 from crosscheck.pairs.sizes import BUDGET, Derived, derived
 from crosscheck.references.functions import Output
 from crosscheck.references.resolve import Reference, resolved
-
-
-@dataclass(frozen=True)
-class Prepared(Ready):
-    """A prepared pair of layers."""
-
-    pair: Pair
-    layer: AdaptedLayer
-    references: list[Reference]  # the first one supplies the expected values; may be empty
-    cases: list[Case]  # the declared cases
-    param_shapes: Mapping[str, Shape]  # by the reference's names
-    inferred: list[str]
-    elements: int
-    outputs: tuple[str, ...] = (OUTPUT,)  # the outputs as quantities
-    upstream: tuple[str, ...] = (OUTPUT,)  # those of them that get an upstream gradient
-    sizes: Derived = field(default_factory=Derived)  # other sizes, on which the subject has to be right, too
-    buffers: Mapping[str, Shape] = field(default_factory=dict)  # the shapes of the running statistics, by the reference's names
-    no_evaluation: str = ""  # why the subject cannot be judged in evaluation mode; empty if it can
-    evaluates: bool = False  # whether subject and references are in evaluation mode
-    benches: dict[tuple[str, int], Any] = field(
-        default_factory=dict, compare=False, repr=False
-    )  # the contracts' benches so far, by precision and seed
-
-    @property
-    def shapes(self) -> list[Shape]:
-        """The declared shapes of the first input."""
-        return [case.shape for case in self.cases]
-
-    @property
-    def derived(self) -> tuple[Case, ...]:
-        """The derived cases."""
-        return self.sizes.cases
-
-    @property
-    def labels(self) -> bool:
-        """Whether an input holds class labels."""
-        return any(isinstance(one, Labels) for one in self.cases[0].inputs.values())
-
-    @property
-    def order(self) -> tuple[str, ...]:
-        """The names of inputs and constants in the order of the arguments; empty for the usual order: the input, and the labels of a loss."""
-        inputs = self.cases[0].inputs
-        one = sum(each.gradient for each in inputs.values()) == 1
-        order = tuple(INPUT if each.gradient and one else name for name, each in inputs.items())
-        return () if set(order) <= {INPUT, "labels"} and order[0] == INPUT else order
-
-    @property
-    def quantities(self) -> list[str]:
-        """The names of all quantities, in execution order."""
-        inputs = [name for name, one in self.cases[0].inputs.items() if one.gradient]
-        of_inputs = [GRAD_INPUT if name == INPUT or len(inputs) == 1 else f"{GRAD_INPUT}.{name}" for name in inputs]
-        return [*self.outputs, *self.buffers, *of_inputs, *(f"{name}.grad" for name in self.param_shapes)]
-
-    def cases_for(self, family: Family) -> list[Case]:
-        """Return the cases for checks of values: the declared ones and, for the family ``normal``, also those of derived sizes."""
-        return [*self.cases, *(self.derived if family.name == "normal" else ())]
-
-    @property
-    def bench_case(self) -> Case:
-        """The case for contracts: the declared one with the most samples, cut to fewer samples if the subject takes other batch sizes."""
-        largest = max(self.cases, key=lambda case: case.shape[0] if case.shape else 0)
-        return _affordable(largest) if self.derived else largest
-
-    @property
-    def dropped(self) -> float | None:
-        """The probability that the reference drops an element if it is a dropout in training, else None. The subject draws the mask."""
-        training = self.references[0].training if self.references else None
-        return None if training is None else training.dropped
-
-    @property
-    def evaluating(self) -> Prepared:
-        """The same pair with subject and references in evaluation mode, where a single sample is tried, too, as in a prediction."""
-        references = [reference.evaluating for reference in self.references]
-        layer = replace(self.layer, training=False, mask="")
-        found = replace(self, layer=layer, references=references, evaluates=True, benches={})
-        single = self.cases[0].resized({batch: 1}) if (batch := batch_axis(self.cases[0])) else self.cases[0]
-        if single in (*self.cases, *self.derived) or self.pair.fixed_batch or not accepted(found, single):
-            return found
-        return replace(found, sizes=Derived((*self.derived, single), self.sizes.refused))
-
-    @property
-    def stateless(self) -> Prepared:
-        """The same pair without running statistics, for trace files, which hold one mode only."""
-        return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={}, benches={})
-
-    def call(self, case: Case | Shape, family: Family, dtype: str, seed: int, outputs: Mapping[str, Shape] | None = None) -> Call:
-        """Return inputs, parameters and upstream gradients; they depend only on the pair's name and the first four arguments.
-
-        ``case`` may be the shape of the only declared input. ``outputs`` are the outputs' shapes; if left out, the reference computes them.
-        """
-        case = self._of_shape(case) if isinstance(case, tuple) else case
-        shapes = case.shapes
-        # Independent streams, so that another input does not change the parameters.
-        whole = case.shape if len(self.cases[0].inputs) == 1 or self.labels else tuple(shapes.values())
-        for_input, for_params, for_grad_output, for_labels, for_buffers = self.rng(seed, f"{family.name} {whole}").spawn(5)
-        drawn = {name: one.draw(for_input if one.gradient else for_labels, family, case.sizes, dtype) for name, one in case.inputs.items()}
-        if case.special is not None:
-            drawn[case.special.name] = case.special.change(drawn[case.special.name])
-        inputs = {name: value for name, value in drawn.items() if case.inputs[name].gradient}
-        if len(inputs) == 1:
-            inputs = {INPUT: next(iter(inputs.values()))}
-        constants = {name: value for name, value in drawn.items() if not case.inputs[name].gradient}
-        params = {name: family.parameters(for_params, size).astype(dtype) for name, size in self.param_shapes.items()}
-        buffers = {name: family.statistic(for_buffers, size, dtype, name) for name, size in self.buffers.items()}
-        call = Call(inputs, params, None, constants, buffers, self.order, self.outputs)
-        found = self.output_shapes(call) if outputs is None and self.upstream else outputs or {}
-        return replace(call, cotangents={name: family.grad_output(for_grad_output, found[name], dtype) for name in self.upstream})
-
-    def _of_shape(self, shape: Shape) -> Case:
-        """Return the declared case whose first input has this shape, or the first declared case with other lengths."""
-        if found := next((case for case in self.cases if case.shape == shape), None):
-            return found
-        axes = next(one for one in self.cases[0].inputs.values() if one.gradient).axes
-        return self.cases[0].resized({axis: length for axis, length in zip(axes, shape, strict=True) if isinstance(axis, str)})
-
-    def output_shapes(self, call: Call) -> dict[str, Shape]:
-        """Return the shapes of the outputs, computed by the reference or, if there is none, by the subject."""
-        return {name: value.shape for name, value in self.forward(call).items()}
-
-    def forward(self, call: Call) -> dict[str, Array]:
-        """Return the outputs for a call, computed by the reference (a dropout keeps everything) or, if there is none, by the subject."""
-        found = self.references[0].oracle.vjp(self.undropped(call.forward)) if self.references else self.layer.vjp(call.forward)
-        return {name: found[name] for name in self.outputs}
-
-    def undropped(self, call: Call) -> Call:
-        """Return the call with a mask that keeps everything, if the reference is a dropout."""
-        return call if self.dropped is None else replace(call, constants={**call.constants, "mask": np.ones(call.x.shape, bool)})
 
 
 def prepare_layer(pair: Pair) -> Prepared:
@@ -271,20 +141,6 @@ def _of_shapes(case: Case, shapes: Sequence[Shape]) -> Case | None:
     return found if tuple(found.shapes.values()) == tuple(shapes) else None
 
 
-def batch_axis(case: Case) -> str:
-    """Return the name of the axis of the samples: one called batch, or else the first of the first input.
-
-    It is empty if that has a fixed length, or if an input has it twice, as a square matrix has.
-    """
-    named = next((axis for axis in case.sizes if axis.lower() in _BATCH_NAMES), "")
-    first = next((one for one in case.inputs.values() if one.axes), None)
-    found = named or (str(first.axes[0]) if first is not None and isinstance(first.axes[0], str) else "")
-    return "" if any(list(one.axes).count(found) > 1 for one in case.inputs.values()) else found
-
-
-_BATCH_NAMES = ("batch", "n", "b", "samples", "batch_size")
-
-
 def _with_outputs(draft: Prepared, signature: Signature | None) -> Prepared:
     """Return the pair with the names of its outputs, as its reference and its subject return them, and those that get an upstream gradient."""
     pair, convention = draft.pair, draft.layer.convention
@@ -331,78 +187,6 @@ def _returned(layer: AdaptedLayer, call: Call) -> int:
         return len(call.outputs) + 99
 
 
-def accepted(prepared: Prepared, case: Case) -> bool:
-    """Return whether every reference accepts a case, and the layouts fit it.
-
-    If only the number of samples differs from the declared case, that of the outputs has to change in proportion. A recorded reference accepts the
-    sizes that it knows. If its file does not say which these are, it counts as accepting other batch sizes, and refuses unknown inputs later.
-    """
-    declared = prepared.cases[0]
-    batch = batch_axis(declared)
-    only_batch = all(length == declared.sizes[axis] or axis == batch for axis, length in case.sizes.items())
-    for reference in prepared.references:
-        if reference.derived is not None:
-            if case.shapes not in [known.shapes for known in reference.derived]:
-                return False
-            continue
-        if reference.elements is not None:
-            if not only_batch:
-                return False
-            continue
-        alone = replace(prepared, references=[reference], upstream=())
-        try:
-            call = alone.call(case, FAMILIES["normal"], "float64", 0)
-            with warnings.catch_warnings(record=True) as told:
-                warnings.simplefilter("always")
-                after = alone.output_shapes(call)
-            if told and _warned(told) - _warnings_of_declared(alone):
-                return False
-            if only_batch and batch and not _in_proportion(alone, case, after):
-                return False
-            for name, value in call.inputs.items():
-                prepared.layer.layout.of_input(name).to_subject(value)
-            for name, shape in after.items():
-                prepared.layer.layout.of_output(name).to_subject(np.zeros(shape))
-        except Exception:  # noqa: BLE001 - a reference of the user may raise anything for a size that it does not take
-            return False
-    return bool(prepared.references)
-
-
-def _warned(told: Sequence[warnings.WarningMessage]) -> set[str]:
-    return {str(one.message) for one in told if issubclass(one.category, UserWarning)}
-
-
-def _warnings_of_declared(prepared: Prepared) -> set[str]:
-    """Return what the reference warns of in any case; a size that it warns of besides is not meant for it."""
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        prepared.output_shapes(prepared.call(prepared.cases[0], FAMILIES["normal"], "float64", 0))
-    return _warned(told)
-
-
-def _in_proportion(prepared: Prepared, case: Case, after: Mapping[str, Shape]) -> bool:
-    """Return whether the first axis of each output changes as the number of samples does, or the output does not depend on it."""
-    declared = prepared.cases[0]
-    before = prepared.output_shapes(prepared.call(declared, FAMILIES["normal"], "float64", 0))
-    batch = batch_axis(declared)
-    old, new = declared.sizes[batch], case.sizes[batch]
-    first = next(iter(declared.inputs.values())).axes
-    if first[:1] != (batch,):
-        return True
-    return all(
-        one == other or (one[1:] == other[1:] and bool(one) and bool(other) and one[0] * new == other[0] * old)
-        for one, other in ((before[name], after[name]) for name in before)
-    )
-
-
-def axis_in_words(axis: str) -> str:
-    """Return an axis as a user knows it: by its name, or by the number of the axis."""
-    name, _, number = axis.rpartition(UNNAMED)
-    if name and number.isdigit():
-        return f"axis {number} of {name}"
-    return f"axis {axis.removeprefix('axis')}" if axis.removeprefix("axis").isdigit() else axis
-
-
 def _no_evaluation(references: Sequence[Reference], probe: Instance, absent: Mapping[str, str]) -> str:
     """Return why a subject cannot be judged in evaluation mode; empty if it can."""
     if not references or any(reference.training is None for reference in references):
@@ -413,14 +197,6 @@ def _no_evaluation(references: Sequence[Reference], probe: Instance, absent: Map
         if probe.switch(False):
             return ""
     return "your code has no evaluation mode that crosscheck knows: train() and eval(), an attribute training, or forward(x, training=True)"
-
-
-def _affordable(case: Case) -> Case:
-    """Return the case, cut to as many samples as the budget allows, but at least two."""
-    batch = batch_axis(case)
-    if not batch or case.elements <= BUDGET or case.sizes[batch] <= 2:
-        return case
-    return case.resized({batch: max(2, BUDGET * case.sizes[batch] // case.elements)})
 
 
 def _expect_same_parameters(pair: Pair, references: Sequence[Reference]) -> None:

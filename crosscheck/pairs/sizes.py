@@ -129,11 +129,14 @@ def _samples(group: _Group, variant: int) -> int:
     return group.at(0) if group.length < 3 else 2 + variant % 2
 
 
+def with_fewer_samples(case: Case, batch: str) -> Case:
+    """Return the case, cut to as many samples as the budget allows, but at least two."""
+    if not batch or case.elements <= BUDGET or case.sizes[batch] <= 2:
+        return case
+    return case.resized({batch: max(2, BUDGET * case.sizes[batch] // case.elements)})
+
+
 def _affordable(case: Case, batch: str) -> Case | None:
     """Return the case, with fewer samples if it exceeds the budget; None if even two samples do."""
-    if case.elements <= BUDGET:
-        return case
-    if not batch or case.sizes[batch] <= 2:
-        return None
-    fewer = case.resized({batch: max(2, BUDGET * case.sizes[batch] // case.elements)})
+    fewer = with_fewer_samples(case, batch)
     return fewer if fewer.elements <= BUDGET else None

@@ -48,6 +48,11 @@ class Reference:
     derived: tuple[Case, ...] | None = None  # for a recorded reference, the cases of other sizes that it knows; None if any may be tried
     refused: tuple[str, ...] = ()  # the axes of which a recorded reference knows the declared length only
 
+    @property
+    def describes(self) -> bool:
+        """Whether the reference says what its outputs are without computing them as an oracle does."""
+        return hasattr(self.oracle, "describe")
+
     def describe(self, call: Call) -> list[Output]:
         """Return what is known of the reference's outputs for a call, in order; a reference that does not say has one output."""
         describe = getattr(self.oracle, "describe", None)

@@ -15,7 +15,7 @@ from crosscheck.core.judge import Facts, Verdict
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Bound
 from crosscheck.pairs.pair import Pair
-from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.prepared import Prepared
 from crosscheck.references.recorded.file import Case, Recording, TraceFile, TraceFileError, digest
 from crosscheck.references.recorded.oracle import Recorded, given
 from crosscheck.references.recorded.read import read

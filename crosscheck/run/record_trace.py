@@ -23,7 +23,7 @@ from crosscheck.core.precision import Array
 from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
-from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.prepared import Prepared
 from crosscheck.references.recorded.file import STORABLE, Case, Recording, Side, TraceFile, digest, put_call
 from crosscheck.references.recorded.inputs import described
 from crosscheck.run.check import run_check, why_not

@@ -26,7 +26,7 @@ from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.load import LoadingError, find
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
-from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.prepared import Prepared
 from crosscheck.report.words import laid_out, rows
 from crosscheck.shrinking.shrink import SECONDS, Small, shrink
 

@@ -19,7 +19,7 @@ from crosscheck.core.guard import SubjectError, TimeLimitError, contained, time_
 from crosscheck.core.judge import Judgement, Verdict
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
-from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.prepared import Prepared
 from crosscheck.shrinking.smaller import complexity, copied, memory_orders, numbers_of, taken
 
 EVALUATIONS = 1000

@@ -19,7 +19,7 @@ from crosscheck.checks.check import FailingCall
 from crosscheck.core.arguments import times
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
-from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.prepared import Prepared
 from crosscheck.shrinking.search import Bits, Enough, Search
 from crosscheck.shrinking.smaller import (
     PLAINER,

@@ -21,7 +21,7 @@ from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.pairs.optimizer_pair import OptimizerPair
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
-from crosscheck.pairs.prepare_layer import Prepared
+from crosscheck.pairs.prepared import Prepared
 from crosscheck.pairs.sizes import Derived
 from crosscheck.run.check import run_check
 from study.detection.inputs import all_ones

@@ -26,9 +26,9 @@ from crosscheck.pairs.model_pair import Batch, ModelPair
 from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
-from crosscheck.pairs.prepare_layer import Prepared
 from crosscheck.pairs.prepare_model import PreparedModel, Trained
 from crosscheck.pairs.prepare_optimizer import PreparedOptimizers
+from crosscheck.pairs.prepared import Prepared
 from crosscheck.references.pytorch.optimizers import TorchOptimizer
 from study.detection.rivals import Compared
 
