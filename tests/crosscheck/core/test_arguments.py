@@ -133,3 +133,21 @@ def test_flat(value: Any, kept: bool, found: list[Any]) -> None:
 )
 def test_names_of_outputs(name: str, names: list[str], quantity: str) -> None:
     assert quantity_of_output(name, names) == quantity
+
+
+ATTENTION = {"query": Input("batch q dim"), "key": Input("batch k dim")}
+IN_WORDS: dict[str, tuple[Case, str, str]] = {
+    "one input": (Case({"x": Input("batch q")}, {"batch": 2, "q": 3}, named=True), "2x3", "2x3"),
+    "named axes": (Case(ATTENTION, {"batch": 2, "q": 3, "k": 7, "dim": 4}, named=True), "batch 2, q 3, k 7, dim 4", "q 3, k 7"),
+    "axes without names": (Case(ATTENTION, {"batch": 2, "q": 3, "k": 7, "dim": 4}), "query 2x3x4, key 2x7x4", "query 2x3x4, key 2x7x4"),
+    "nothing differs": (Case(ATTENTION, {"batch": 2, "q": 5, "k": 5, "dim": 4}, named=True), "batch 2, q 5, k 5, dim 4", "batch 2, q 5, k 5, dim 4"),
+    "labels follow": (Case({"x": Input("batch dim"), "y": Labels("batch", below="dim")}, {"batch": 2, "dim": 4}, named=True), "2x4", "2x4"),
+}
+
+
+@pytest.mark.parametrize("name", IN_WORDS)
+def test_lengths_in_words(name: str) -> None:
+    """In full, and beside a declared case."""
+    case, whole, beside = IN_WORDS[name]
+    declared = Case(ATTENTION, {"batch": 2, "q": 5, "k": 5, "dim": 4}, named=True)
+    assert (str(case), case.beside(declared)) == (whole, beside)
