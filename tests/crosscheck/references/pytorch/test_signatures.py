@@ -51,6 +51,13 @@ def references() -> list[Any]:
     return [*made, *FUNCTIONS]
 
 
+def name_of(reference: Any) -> str:
+    """Return a name that is the same in every process."""
+    if isinstance(reference, functools.partial):
+        return f"{reference.func.__name__}({', '.join(reference.keywords)})"
+    return str(getattr(reference, "__name__", reference))[:60]
+
+
 def called(reference: Any, known: Signature, count: int) -> int:
     """Return how many results a reference gives for the inputs that its signature says."""
     inputs = known.inputs(count)
@@ -65,7 +72,7 @@ def called(reference: Any, known: Signature, count: int) -> int:
     return len(TorchOracle(reference, Measured()).describe(Call(real, params, None, others, {}, tuple(drawn))))
 
 
-@pytest.mark.parametrize("reference", references(), ids=lambda reference: str(getattr(reference, "__name__", reference))[:60])
+@pytest.mark.parametrize("reference", references(), ids=name_of)
 def test_reference_takes_what_its_signature_says(reference: Any) -> None:
     known = signature(reference)
     assert known is not None
