@@ -137,7 +137,8 @@ class Prepared(Ready):
     def output_shapes(self, call: Call) -> dict[str, Shape]:
         """Return the shapes of the outputs, computed by the reference or, if there is none, by the subject."""
         if self.references and self.references[0].describes:
-            return {name: output.shape for name, output in zip(self.outputs, self.references[0].describe(self.undropped(call)), strict=False)}
+            described = self.references[0].describe(self.undropped(call).astype(np.float64))
+            return {name: output.shape for name, output in zip(self.outputs, described, strict=False)}
         return {name: value.shape for name, value in self.forward(call).items()}
 
     def forward(self, call: Call) -> dict[str, Array]:

@@ -50,8 +50,8 @@ class Reference:
 
     @property
     def describes(self) -> bool:
-        """Whether the reference says what its outputs are without computing them as an oracle does."""
-        return hasattr(self.oracle, "describe")
+        """Whether the reference can say what its outputs are for any inputs; a recorded one does not know their shapes."""
+        return hasattr(self.oracle, "describe") and self.elements is None
 
     def describe(self, call: Call) -> list[Output]:
         """Return what is known of the reference's outputs for a call, in order; a reference that does not say has one output."""

@@ -40,8 +40,8 @@ def dropped(p: float) -> TorchOracle:
     """Return the oracle of dropout by a mask, which PyTorch itself has not."""
 
     class ByMask(TorchOracle):
-        def _apply(self, x: torch.Tensor, params: Any, given: Any, call: Call) -> Any:
-            return x * torch.from_numpy(call.constants["mask"]) / (1 - p)
+        def _apply(self, inputs: Any, params: Any, given: Any, call: Call) -> Any:
+            return inputs["input"] * torch.from_numpy(call.constants["mask"]) / (1 - p)
 
     return ByMask(nn.Identity(), Scaling(p))
 

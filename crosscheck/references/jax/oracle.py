@@ -124,6 +124,10 @@ class JaxOracle:
     arranged: Arrange | None = None
     signature: Signature | None = None
 
+    def called(self, inputs: Mapping[str, Any]) -> Any:
+        """Return what the function returns for inputs by name, passed in the order in which it takes them."""
+        return self.function(*(inputs.values() if self.arranged is None else self.arranged(inputs)))
+
     @property
     def rounding(self) -> Rounding:
         """The error theory, including the errors of subnormal numbers, which XLA replaces by zero."""

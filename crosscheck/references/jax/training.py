@@ -155,7 +155,7 @@ class JaxNetwork(NetworkReference[JaxOracle]):
             outputs[name] = shown(perturbation.perturbed(output, (name, "output")))
             buffers.update({f"{name}.{own}": perturbation.perturbed(value, (name, own)) for own, value in after.items()})
         last = outputs[self.last]
-        loss, pull = jax.vjp(lambda y: self.loss.function(y, labels), last)
+        loss, pull = jax.vjp(lambda y: self.loss.called({"input": y, "labels": labels}), last)
         cotangents, grads, grad_inputs = self._backward(pulls, shown(pull(jnp.ones_like(loss))[0]), perturbation, shown)
         params, state = dict(kept.params), dict(kept.state)
         for key, grad in grads.items():

@@ -250,7 +250,7 @@ class TorchOracle:
             constants = {name: tensor(value, self.device) for name, value in call.constants.items()}
             params = {name: tensor(value, self.device).requires_grad_() for name, value in call.params.items()}
             buffers = {name: value.clone() for name, value in self._own_buffers.items()}
-            buffers = {name: value.to(torch.float64) if value.is_floating_point() else value for name, value in buffers.items()}
+            buffers = {name: value.to(dtype) if value.is_floating_point() else value for name, value in buffers.items()}
             buffers |= {name: tensor(value, self.device) for name, value in call.buffers.items()}
             found = self._outputs(self._apply({**inputs, **constants}, params, buffers, call), replace(call, outputs=()))
         return [Output(tuple(value.shape), not value.is_floating_point(), value.requires_grad) for value in found]

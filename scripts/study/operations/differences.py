@@ -45,7 +45,7 @@ DIFFERENCES = (
     Difference(("digamma",), "its derivative, polygamma, is not the right one at negative numbers", quantities="grad_input"),
     Difference(("sinc",), "the derivative near 0 divides by a square that has underflowed", ("tiny",), "grad_input"),
     Difference(("hypot",), "squares of its inputs underflow", ("tiny",)),
-    Difference(("std", "kron", "matmul", "nn.functional.layer_norm"), "XLA takes subnormal numbers for 0, also on the way", ("tiny",)),
+    Difference(("std", "kron", "matmul", "mm", "nn.functional.layer_norm"), "XLA takes subnormal numbers for 0, also on the way", ("tiny",)),
     Difference(
         ("nn.functional.grid_sample",),
         "bicubic, reflected: PyTorch's decomposition and its kernel sample at different places far outside the image",

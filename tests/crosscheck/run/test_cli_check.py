@@ -21,7 +21,7 @@ def test_right_layer_agrees(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     declare(folder, "PAIR = pair()")
     assert main(["check", "pairs.py"]) == 0
     out = capsys.readouterr().out
-    assert f"MATCH: rounding explains every difference of Scale; {CHECKS} checks, 138 quantities compared, 5 checks do not apply" in out
+    assert f"MATCH: rounding explains every difference of Scale; {CHECKS} checks, 144 quantities compared, 5 checks do not apply" in out
 
 
 WARNED = "contract-backward_uses_the_mode_of_forward: float64: changed by switching to evaluation mode between forward and backward: grad_input"

@@ -224,14 +224,9 @@ def test_table_comes_first_and_subclasses_are_measured() -> None:
     assert isinstance(oracle(Doubled(2, 2)).rounding, Measured)
 
 
-@pytest.mark.parametrize(
-    ("reference", "words"),
-    [(nn.Sequential(nn.Tanh(), nn.Dropout()), "set p=0"), (nn.LSTM(4, 2), "LSTM returned a tuple")],
-)
-def test_reference_that_cannot_be_one_is_refused(reference: nn.Module, words: str) -> None:
-    subject = elementwise(np.tanh, lambda g, x: g) if not isinstance(reference, nn.LSTM) else Functions(lambda x, a, b, c, d: (x, x), lambda g, c: g)
-    names = {"a": "weight_ih_l0", "b": "weight_hh_l0", "c": "bias_ih_l0", "d": "bias_hh_l0"} if isinstance(reference, nn.LSTM) else {}
-    assert words in check(Pair(subject, reference, shapes=[(5, 4)], params=names)).error
+def test_reference_that_cannot_be_one_is_refused() -> None:
+    reference = nn.Sequential(nn.Tanh(), nn.Dropout())
+    assert "set p=0" in check(Pair(elementwise(np.tanh, lambda g, x: g), reference, shapes=[(5, 4)])).error
 
 
 def test_random_function_is_undecided_with_the_reason() -> None:
