@@ -142,7 +142,7 @@ class RunTask:
         make: Callable[..., Any] = row.kind
         optimizer = make({}, **row.settings)
         subject = Holding(lambda params: make(params, **row.settings))
-        return OptimizerPair(subject, partial(torch_optimizer, settings_of(optimizer)), state={}, name=self.name)
+        return OptimizerPair(subject, partial(torch_optimizer, settings_of(optimizer)), state={}, name=self.name, steps=5)
 
     def judged(self, way: str, trial: Trial) -> list[Judgement]:
         """Return the verdict on the parameters after every step; the seed picks the kind of gradients."""

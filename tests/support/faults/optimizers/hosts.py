@@ -22,7 +22,12 @@ def _host(
         betas = {"betas": (settings["beta1"], settings["beta2"])} if "beta1" in settings else {}
         theirs = betas | {key: value for key, value in settings.items() if not key.startswith("beta")}
         return OptimizerPair(
-            Holding(lambda params: kind(params, **settings)), lambda params: reference(params, **theirs), state=state or {}, name=name, **(pair or {})
+            Holding(lambda params: kind(params, **settings)),
+            lambda params: reference(params, **theirs),
+            state=state or {},
+            name=name,
+            steps=5,
+            **(pair or {}),
         )
 
     return Host(name, right, make)
