@@ -170,6 +170,7 @@ def embedding_that_forgets_repeats(grad: Array, cache: Any) -> Array:
 
 
 EMBEDDING = built(LAYERS.Embedding(5, 2), (3, 4))
+TABLE = {"embeddings": "embeddings"}
 
 PAIRS: Mapping[str, tuple[Callable[[], Pair], str]] = {
     "loss": (lambda: Pair(LossFunction(squared_error), LOSSES.MeanSquaredError(), shapes=[(3, 4)], fixed={0, 1}), ""),
@@ -177,9 +178,9 @@ PAIRS: Mapping[str, tuple[Callable[[], Pair], str]] = {
         lambda: Pair(LossFunction(of_the_target), LOSSES.MeanSquaredError(), shapes=[(3, 4)], fixed={0, 1}),
         "grad_input",
     ),
-    "embedding": (lambda: Pair(Functions(embedding, embedding_backward), EMBEDDING, shapes=[(3, 4)], fixed={0, 1}), ""),
+    "embedding": (lambda: Pair(Functions(embedding, embedding_backward), EMBEDDING, [(3, 4)], TABLE, fixed={0, 1}), ""),
     "embedding with another gradient": (
-        lambda: Pair(Functions(embedding, embedding_that_forgets_repeats), EMBEDDING, shapes=[(3, 4)], fixed={0, 1}),
+        lambda: Pair(Functions(embedding, embedding_that_forgets_repeats), EMBEDDING, [(3, 4)], TABLE, fixed={0, 1}),
         "embeddings.grad",
     ),
 }
