@@ -176,18 +176,10 @@ class _FunctionsInstance(Instance):
         return {"grad_input": grad_input, **dict(zip(grads, results[inputs:], strict=True))}
 
 
-@dataclass(frozen=True)
-class LossFunction(Convention):
-    """``loss(x, labels) -> loss, dx``: a function that returns a loss and its gradient, of several inputs as a tuple.
-
-    Parameters
-    ----------
-    one_sample : bool
-        Whether the function takes one sample and one label at a time.
-    """
+class _OneFunction(Convention):
+    """An adapter of code that is a single function."""
 
     function: Callable[..., Any]
-    one_sample: bool = False
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -203,6 +195,20 @@ class LossFunction(Convention):
     def arguments(self) -> list[inspect.Parameter]:
         """The function's positional arguments."""
         return positional(self.function)
+
+
+@dataclass(frozen=True)
+class LossFunction(_OneFunction):
+    """``loss(x, labels) -> loss, dx``: a function that returns a loss and its gradient, of several inputs as a tuple.
+
+    Parameters
+    ----------
+    one_sample : bool
+        Whether the function takes one sample and one label at a time.
+    """
+
+    function: Callable[..., Any]
+    one_sample: bool = False
 
     def instance(self) -> Instance:
         """Return an instance that stores the gradient until backward."""
@@ -231,7 +237,7 @@ class _LossInstance(Instance):
 
 
 @dataclass(frozen=True)
-class Forward(Convention):
+class Forward(_OneFunction):
     """``function(x, ...) -> output``: a function without a backward pass, such as an argmax. Only its outputs are compared.
 
     Parameters
@@ -242,21 +248,6 @@ class Forward(Convention):
 
     function: Callable[..., Any]
     one_sample: bool = False
-
-    @property
-    def sources(self) -> Mapping[str, str]:
-        """Where the function is defined."""
-        return {"forward": source(self.function), "backward": source(self.function)}
-
-    @property
-    def title(self) -> str:
-        """The function's name."""
-        return title_of(self.function)
-
-    @property
-    def arguments(self) -> list[inspect.Parameter]:
-        """The function's positional arguments."""
-        return positional(self.function)
 
     def upstream(self, outputs: int) -> int:
         """Return 0: there is no backward pass."""

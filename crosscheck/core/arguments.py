@@ -338,6 +338,21 @@ class Signature:
     named: bool = False
 
 
+class GivenSettings:
+    """The settings that a reference is used with as attributes; None for those that are not given."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._given = given
+
+    def __getattr__(self, name: str) -> Any:
+        return self._given.get(name)
+
+
+def axes_of(count: int) -> list[str]:
+    """Return names for the axes of an input that is declared by its shape alone."""
+    return [f"axis{number}" for number in range(count)]
+
+
 def flat(value: Any, keep_none: bool = False) -> list[Any]:
     """Return what nested tuples, lists and dicts hold, in order, without None unless it is kept."""
     if isinstance(value, Mapping):

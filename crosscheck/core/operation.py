@@ -124,7 +124,7 @@ class Call:
 
     def grad_input(self, name: str) -> str:
         """Return the name of an input's gradient as a quantity: ``"grad_input"`` for the only input or one named ``"input"``."""
-        return GRAD_INPUT if name == INPUT or len(self.inputs) == 1 else f"{GRAD_INPUT}.{name}"
+        return grad_input_of(name, len(self.inputs))
 
     def variables(self) -> dict[str, Array]:
         """Return the inputs and parameters that have a gradient, by the name of the gradient."""
@@ -178,6 +178,11 @@ class Call:
         """Return the shapes of all arrays except buffers as a hashable key."""
         groups = (self.inputs, self.params, self.cotangents, self.constants)
         return tuple(tuple((name, value.shape) for name, value in arrays.items()) for arrays in groups)
+
+
+def grad_input_of(name: str, inputs: int) -> str:
+    """Return the name of an input's gradient as a quantity, given the number of inputs that have one."""
+    return GRAD_INPUT if name == INPUT or inputs == 1 else f"{GRAD_INPUT}.{name}"
 
 
 def is_grad_input(quantity: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.core.arguments import Argument, Case, Input, Inputs, Labels, Signature
+from crosscheck.core.arguments import Argument, Case, Input, Inputs, Labels, Signature, axes_of
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.operation import INPUT, Shape
 from crosscheck.pairs.pair import Pair
@@ -86,7 +86,7 @@ def _length(pair: Pair, axis: str, length: Any) -> int:
 
 def _of_shape(pair: Pair, shape: Shape, signature: Signature | None, labels: bool) -> Case:
     """Return the case of one declared shape, which is that of the first input; the reference says what the other inputs are."""
-    axes = [f"axis{number}" for number in range(len(shape))]
+    axes = axes_of(len(shape))
     inputs: Inputs = {INPUT: Input(axes)} | ({"labels": Labels([axes[0], *axes[2:]], below=axes[1])} if labels and len(axes) > 1 else {})
     if signature is not None:
         try:

@@ -61,9 +61,8 @@ def prepare_layer(pair: Pair) -> Prepared:
     inferred += of_buffers
     draft = Prepared(pair, layer, references, cases, param_shapes, inferred, 1, buffers=statistics, no_evaluation=why_not)
     draft = _with_outputs(draft, signature)
-    fixed = _fixed(pair, cases[0], draft.layer.convention.one_sample)
-    with silenced():  # a reference may warn of sizes that nobody declared
-        draft = replace(draft, sizes=_sizes(draft, fixed))
+    with silenced():  # a reference may warn of sizes that were not declared
+        draft = replace(draft, sizes=_sizes(draft, _fixed(pair, cases[0])))
     if (tried := draft.bench_case) not in cases:
         draft.inferred.append(f"contracts use {tried.shape[0]} samples: at most {BUDGET:,} input numbers, or two samples")
     settled = references[0].elements if references else None
@@ -105,7 +104,7 @@ def _patterns(given: str | Mapping[str, str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given.values())
 
 
-def _fixed(pair: Pair, case: Case, one_sample: bool) -> frozenset[str]:
+def _fixed(pair: Pair, case: Case) -> frozenset[str]:
     """Return the axes that keep their declared lengths."""
     axes, batch = list(case.sizes), batch_axis(case)
     fixed = {axis for axis in axes if pair.fixed_sizes and axis != batch} | ({batch} if pair.fixed_batch else set())
@@ -116,8 +115,6 @@ def _fixed(pair: Pair, case: Case, one_sample: bool) -> frozenset[str]:
             named = ", ".join(map(repr, axes)) if pair.inputs else f"0 to {len(first) - 1}"
             raise pair.error(f"fixed names the axis {given!r}, expected one of {named}")
         fixed.add(str(axis))
-    if one_sample:
-        fixed.discard("")
     return frozenset(fixed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.core.arguments import Case, Labels
 from crosscheck.core.inputs import FAMILIES, Family
-from crosscheck.core.operation import GRAD_INPUT, INPUT, OUTPUT, Call, Shape
+from crosscheck.core.operation import INPUT, OUTPUT, Call, Shape, grad_input_of
 from crosscheck.core.precision import Array
 from crosscheck.pairs.cases import batch_axis
 from crosscheck.pairs.declaration import Ready
@@ -69,7 +70,7 @@ class Prepared(Ready):
     def quantities(self) -> list[str]:
         """The names of all quantities, in execution order."""
         inputs = [name for name, one in self.cases[0].inputs.items() if one.gradient]
-        of_inputs = [GRAD_INPUT if name == INPUT or len(inputs) == 1 else f"{GRAD_INPUT}.{name}" for name in inputs]
+        of_inputs = [grad_input_of(name, len(inputs)) for name in inputs]
         return [*self.outputs, *self.buffers, *of_inputs, *(f"{name}.grad" for name in self.param_shapes)]
 
     def cases_for(self, family: Family) -> list[Case]:
@@ -88,7 +89,7 @@ class Prepared(Ready):
         training = self.references[0].training if self.references else None
         return None if training is None else training.dropped
 
-    @property
+    @cached_property
     def evaluating(self) -> Prepared:
         """The same pair with subject and references in evaluation mode, where a single sample is tried, too, as in a prediction."""
         references = [reference.evaluating for reference in self.references]

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from crosscheck.core.arguments import Input, Inputs, Integers, Labels, Mask, Of, Signature, Target
+from crosscheck.core.arguments import GivenSettings, Input, Inputs, Integers, Labels, Mask, Of, Signature, Target, axes_of
 
 Make = Callable[[Any], Signature]
 """A function of a layer, or of the settings of a loss as attributes, that returns its signature."""
@@ -30,7 +30,7 @@ def signature_of(reference: Any) -> Signature | None:
     """Return the signature of a layer, a loss or a loss function of Keras; None if it is not known."""
     if isinstance(reference, keras.losses.Loss):
         make = _LOSSES.get(type(reference))
-        return None if make is None else make(_Settings(settings_of(reference)))
+        return None if make is None else make(GivenSettings(settings_of(reference)))
     if isinstance(reference, keras.Layer):
         call: Any = type(reference).call
         known = (make for kind, make in _LAYERS.items() if isinstance(reference, kind) and call is kind.call)
@@ -39,7 +39,7 @@ def signature_of(reference: Any) -> Signature | None:
     if isinstance(reference, functools.partial) and not reference.args:
         given, reference = reference.keywords, reference.func
     make = _FUNCTIONS.get(reference) if inspect.isfunction(reference) else None
-    return None if make is None else make(_Settings(given))
+    return None if make is None else make(GivenSettings(given))
 
 
 def settings_of(loss: Any) -> dict[str, Any]:
@@ -103,23 +103,9 @@ def takes_target_first(function: Any) -> bool:
         return False
 
 
-class _Settings:
-    """The settings of a loss as attributes; None for those that are not given."""
-
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        self._given = given
-
-    def __getattr__(self, name: str) -> Any:
-        return self._given.get(name)
-
-
-def _axes(count: int) -> list[str]:
-    return [f"axis{number}" for number in range(count)]
-
-
 def _alike(targets: Of, of: Of = "real") -> Make:
     """Return the signature of a loss of predictions and targets with the same shape."""
-    signature = Signature(lambda count: {"input": Input(_axes(count), of), "target": Target(_axes(count), targets)})
+    signature = Signature(lambda count: {"input": Input(axes_of(count), of), "target": Target(axes_of(count), targets)})
     return lambda settings: signature
 
 
@@ -132,16 +118,16 @@ def _labels(settings: Any) -> Signature:
     """Return the signature of a loss of logits or probabilities and labels; one axis, by default the last, holds the classes."""
 
     def inputs(count: int) -> Inputs:
-        others = _axes(count)
+        others = axes_of(count)
         classes = others.pop(-1 if settings.axis is None else settings.axis)
         of: Of = "real" if settings.from_logits else "distribution"
-        return {"input": Input(_axes(count), of), "labels": Labels(others, below=classes, ignored=settings.ignore_class)}
+        return {"input": Input(axes_of(count), of), "labels": Labels(others, below=classes, ignored=settings.ignore_class)}
 
     return Signature(inputs)
 
 
 def _embedding(layer: Any) -> Signature:
-    return Signature(lambda count: {"ids": Integers(_axes(count), below=layer.input_dim, also=[0] if layer.mask_zero else [])})
+    return Signature(lambda count: {"ids": Integers(axes_of(count), below=layer.input_dim, also=[0] if layer.mask_zero else [])})
 
 
 _STATES = ("h_0", "c_0")
@@ -193,14 +179,14 @@ def _attention(layer: Any) -> Signature:
 
 
 def _merged(layer: Any) -> Signature:
-    return Signature(lambda count: {"x1": Input(_axes(count)), "x2": Input(_axes(count))})
+    return Signature(lambda count: {"x1": Input(axes_of(count)), "x2": Input(axes_of(count))})
 
 
 def _concatenated(layer: Any) -> Signature:
     def inputs(count: int) -> Inputs:
-        other: list[str] = _axes(count)
+        other: list[str] = axes_of(count)
         other[layer.axis] = f"other_{other[layer.axis]}"
-        return {"x1": Input(_axes(count)), "x2": Input(other)}
+        return {"x1": Input(axes_of(count)), "x2": Input(other)}
 
     return Signature(inputs)
 
@@ -210,9 +196,9 @@ def _dot(layer: Any) -> Signature:
 
     def inputs(count: int) -> Inputs:
         mine, theirs = (layer.axes, layer.axes) if isinstance(layer.axes, int) else layer.axes
-        other: list[str] = [axis if number == 0 else f"other_{axis}" for number, axis in enumerate(_axes(count))]
-        other[theirs] = _axes(count)[mine]
-        return {"x1": Input(_axes(count)), "x2": Input(other)}
+        other: list[str] = [axis if number == 0 else f"other_{axis}" for number, axis in enumerate(axes_of(count))]
+        other[theirs] = axes_of(count)[mine]
+        return {"x1": Input(axes_of(count)), "x2": Input(other)}
 
     return Signature(inputs)
 

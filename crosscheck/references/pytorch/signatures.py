@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from crosscheck.core.arguments import DEFAULT_IGNORED, Input, Inputs, Integers, Labels, Mask, Of, Signature, Target
+from crosscheck.core.arguments import DEFAULT_IGNORED, GivenSettings, Input, Inputs, Integers, Labels, Mask, Of, Signature, Target, axes_of
 
 Make = Callable[[Any], Signature]
 """A function of a module, or of the keyword arguments of a function as attributes, that returns its signature."""
@@ -28,7 +28,7 @@ def signature_of(reference: object) -> Signature | None:
     if isinstance(reference, functools.partial) and not reference.args:
         given, reference = reference.keywords, reference.func
     make = _FUNCTIONS.get(reference) if callable(reference) else None
-    return None if make is None else make(_Settings(given))
+    return None if make is None else make(GivenSettings(given))
 
 
 def passed(reference: object, arguments: Mapping[str, torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -49,26 +49,12 @@ _WITH_STATES = 3
 """The number of inputs of an LSTM that gets its first states, which PyTorch takes as a tuple."""
 
 
-class _Settings:
-    """The keyword arguments that a function is called with, as attributes; None for those that are not given."""
-
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        self._given = given
-
-    def __getattr__(self, name: str) -> Any:
-        return self._given.get(name)
-
-
-def _axes(count: int) -> list[str]:
-    return [f"axis{number}" for number in range(count)]
-
-
 def _classes(module: Any) -> Signature:
     """Return the signature of a loss of logits or log-probabilities, ``(batch, classes, ...)``, and labels, ``(batch, ...)``."""
     ignored = getattr(module, "ignore_index", None)
 
     def inputs(count: int) -> Inputs:
-        axes = _axes(count)
+        axes = axes_of(count)
         classes, others = (axes[1], [axes[0], *axes[2:]]) if count > 1 else (axes[0], [])
         ignores = DEFAULT_IGNORED if ignored is None and not isinstance(module, nn.MultiMarginLoss) else ignored
         return {"input": Input(axes), "labels": Labels(others, below=classes, ignored=ignores)}
@@ -80,7 +66,7 @@ def _alike(targets: Of | type[Input], of: Of = "real", name: str = "target") -> 
     """Return the signature of a loss of an input and of targets with the same shape; or of two inputs, if ``targets`` is :class:`Input`."""
 
     def inputs(count: int) -> Inputs:
-        axes = _axes(count)
+        axes = axes_of(count)
         return {"input": Input(axes, of), name: Input(axes) if isinstance(targets, type) else Target(axes, targets)}
 
     return lambda module: Signature(inputs)
@@ -92,34 +78,37 @@ def _divergence(module: Any) -> Signature:
 
 
 def _gaussian(module: Any) -> Signature:
-    return Signature(lambda count: {"input": Input(_axes(count)), "target": Target(_axes(count)), "var": Input(_axes(count), "positive")})
+    return Signature(lambda count: {"input": Input(axes_of(count)), "target": Target(axes_of(count)), "var": Input(axes_of(count), "positive")})
 
 
 def _triplet(module: Any) -> Signature:
-    return Signature(lambda count: {name: Input(_axes(count)) for name in ("anchor", "positive", "negative")})
+    return Signature(lambda count: {name: Input(axes_of(count)) for name in ("anchor", "positive", "negative")})
 
 
 def _ranking(module: Any) -> Signature:
-    return Signature(lambda count: {"input1": Input(_axes(count)), "input2": Input(_axes(count)), "target": Target(_axes(count), "sign")})
+    return Signature(lambda count: {"input1": Input(axes_of(count)), "input2": Input(axes_of(count)), "target": Target(axes_of(count), "sign")})
 
 
 def _cosine(module: Any) -> Signature:
-    return Signature(lambda count: {"input1": Input(_axes(count)), "input2": Input(_axes(count)), "target": Target(_axes(count)[:-1], "sign")})
+    return Signature(lambda count: {"input1": Input(axes_of(count)), "input2": Input(axes_of(count)), "target": Target(axes_of(count)[:-1], "sign")})
 
 
 def _pair(module: Any) -> Signature:
-    return Signature(lambda count: {"x1": Input(_axes(count)), "x2": Input(_axes(count))})
+    return Signature(lambda count: {"x1": Input(axes_of(count)), "x2": Input(axes_of(count))})
 
 
 def _bilinear(module: nn.Bilinear) -> Signature:
     return Signature(
-        lambda count: {"input1": Input([*_axes(count)[:-1], module.in1_features]), "input2": Input([*_axes(count)[:-1], module.in2_features])}
+        lambda count: {
+            "input1": Input([*axes_of(count)[:-1], module.in1_features]),
+            "input2": Input([*axes_of(count)[:-1], module.in2_features]),
+        }
     )
 
 
 def _embedding(module: nn.Embedding | nn.EmbeddingBag) -> Signature:
     padding = [] if module.padding_idx is None else [module.padding_idx % module.num_embeddings]
-    return Signature(lambda count: {"ids": Integers(_axes(count), below=module.num_embeddings, also=padding)})
+    return Signature(lambda count: {"ids": Integers(axes_of(count), below=module.num_embeddings, also=padding)})
 
 
 def _recurrent(module: nn.RNNBase) -> Signature:
@@ -128,7 +117,7 @@ def _recurrent(module: nn.RNNBase) -> Signature:
     states = ("h_0", "c_0") if isinstance(module, nn.LSTM) else ("h_0",)
 
     def inputs(count: int) -> Inputs:
-        axes = [*_axes(count)[:-1], module.input_size]
+        axes = [*axes_of(count)[:-1], module.input_size]
         batch = [] if count == 2 else [axes[0 if module.batch_first else 1]]
         sizes = dict.fromkeys(states, module.hidden_size) | ({"h_0": module.proj_size} if module.proj_size else {})
         return {"input": Input(axes)} | {name: Input([directions * module.num_layers, *batch, sizes[name]]) for name in states}
@@ -140,7 +129,7 @@ def _cell(module: nn.RNNCellBase) -> Signature:
     states = ("h_0", "c_0") if isinstance(module, nn.LSTMCell) else ("h_0",)
 
     def inputs(count: int) -> Inputs:
-        batch = _axes(count)[:-1]
+        batch = axes_of(count)[:-1]
         return {"input": Input([*batch, module.input_size])} | {name: Input([*batch, module.hidden_size]) for name in states}
 
     return Signature(inputs, ("h_1", "c_1") if len(states) > 1 else ("output",), states)
