@@ -23,13 +23,16 @@ _MANY = 2**16
 """An array with more numbers overflows a 16-bit index."""
 
 _PATIENCE = 2.0
-"""The most seconds that the subject may take for a large batch, estimated from a small batch; a slower subject is not tried."""
+"""The most seconds that the subject may take for a large batch, estimated from smaller ones; a slower subject is not tried."""
 
 _TRIES = 5
-"""How many times a subject is timed before it counts as too slow."""
+"""How many times a subject is timed."""
+
+_BUSY = 8.0
+"""How many times as long a call may take because the machine is busy."""
 
 _FEWER = 32
-"""By which part of a large batch it is found out whether time grows faster than the number of samples, as that of a diagonal matrix does."""
+"""By which part of a large batch its time is estimated."""
 
 _FASTER = 3.0
 """Time grows faster than the number of samples if twice as many take more than this times as long."""
@@ -137,39 +140,40 @@ def _reference(bench: Bench) -> Oracle:
 
 
 def _too_slow(bench: Bench, drawn_with: Callable[[int], Call], samples: int) -> str:
-    """Return why so many samples are not tried; empty if they are."""
-    if not _quick(bench, samples / bench.samples):
-        return f"your code is too slow for {samples:,} samples: at its speed on {bench.samples} samples they take over {_PATIENCE:g} s"
-    if _outgrows(bench, drawn_with, samples):
-        return f"time grows faster than the number of samples, so that {samples:,} would take too long"
-    return ""
+    """Return why so many samples are not tried; empty if they are.
 
-
-def _quick(bench: Bench, times: float) -> bool:
-    """Return whether the subject is fast enough for a call ``times`` as large. The fastest of several runs counts, as the machine may be busy."""
-    for _ in range(_TRIES):
-        instance, given = bench.instance(), bench.given(bench.call)
-        start = time.perf_counter()
-        bench.both(instance, given)
-        if (time.perf_counter() - start) * times <= _PATIENCE:
-            return True
-    return False
-
-
-def _outgrows(bench: Bench, drawn_with: Callable[[int], Call], samples: int) -> bool:
-    """Return whether reference and subject take much longer than in proportion to the number of samples, and too long for so many.
-
-    Something of the size of the square of the batch, such as a diagonal matrix or all distances, would not only take time but fill the memory.
+    A call of few samples says little about the time of many: most of its time does not grow with the number of samples. So two batches
+    between the two are timed, unless even these would take too long. The fastest of several runs counts, as the machine may be busy.
     """
-    some = samples // _FEWER
-    if some < 2 * bench.samples:
-        return False
-    seconds = [min(_seconds(bench, drawn_with, count) for _ in range(_TRIES)) for count in (some // 2, some)]
-    return seconds[1] > _FASTER * seconds[0] and seconds[1] * _FEWER**2 > _PATIENCE
+    reason = f"your code is too slow for {samples:,} samples: they would take over {_PATIENCE:g} s"
+    few, some = bench.samples, samples // _FEWER
+    seconds = _fastest(bench, drawn_with, (few,), some / few)
+    if seconds[0] * some / few > _PATIENCE:
+        return reason
+    if some < 2 * few:
+        some = few
+    else:
+        seconds = _fastest(bench, drawn_with, (some // 2, some), samples / some)
+    # something of the size of the square of the batch, such as a diagonal matrix or all distances, takes four times as long for twice as many
+    outgrows = len(seconds) > 1 and seconds[1] > _FASTER * seconds[0]
+    if seconds[-1] * (samples / some) ** (2 if outgrows else 1) <= _PATIENCE:
+        return ""
+    return f"time grows faster than the number of samples, so that {samples:,} would take too long" if outgrows else reason
+
+
+def _fastest(bench: Bench, drawn_with: Callable[[int], Call], counts: tuple[int, ...], times: float) -> list[float]:
+    """Return the seconds that batches take: the fastest of several runs, unless ``times`` as long is hopeless already."""
+    seconds = [math.inf] * len(counts)
+    for _ in range(_TRIES):
+        seconds = [min(least, _seconds(bench, drawn_with, count)) for least, count in zip(seconds, counts, strict=True)]
+        if seconds[-1] * times > _BUSY * _PATIENCE:
+            break
+    return seconds
 
 
 def _seconds(bench: Bench, drawn_with: Callable[[int], Call], samples: int) -> float:
-    start = time.perf_counter()
+    """Return the seconds that a batch takes, or would take if nothing else ran on the machine: the processor's time, if that is less."""
     layer, call = _asked(bench, drawn_with(samples))
+    start = time.perf_counter(), time.process_time()
     layer.vjp(call)
-    return time.perf_counter() - start
+    return min(time.perf_counter() - start[0], time.process_time() - start[1])
