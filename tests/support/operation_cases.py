@@ -96,6 +96,13 @@ def whole_sums(x: Any) -> Any:
     return torch.stack([torch.logsumexp(x[..., : k + 1], -1) for k in range(x.shape[-1])], -1)
 
 
+def folded(x: Any) -> Any:
+    total = x[..., :1]
+    for k in range(1, x.shape[-1]):
+        total = torch.logaddexp(total, x[..., k : k + 1])
+    return x - total
+
+
 def ctc(x: Any) -> Any:
     labels, lengths = torch.tensor([[1, 2, 2], [3, 1, 4]]), torch.tensor([3, 3])
     return F.ctc_loss(x.log_softmax(-1), labels, torch.tensor([9, 9]), lengths, reduction="none")
@@ -183,6 +190,7 @@ CASES: Mapping[str, Case] = {
     "group norm": Case(lambda x: F.group_norm(x, 2), (3, 4, 5)),
     "layer norm of three": Case(lambda x: F.layer_norm(x, (3,)), (40, 3)),
     "softplus": Case(F.softplus, (3, 7), {"by logaddexp": lambda x: torch.logaddexp(x, torch.zeros_like(x))}),
+    "logarithm of softmax": Case(lambda x: F.log_softmax(x, -1), (3, 1000), {"by a fold of logaddexp": folded}),
     "elu": Case(F.elu, (3, 7)),
     "remainder": Case(lambda x: torch.remainder(x, 0.75), (3, 7), {"written out": lambda x: x - torch.floor(x / 0.75) * 0.75}),
     "digamma": Case(torch.digamma, (3, 7), families=("normal", "large", "offset")),

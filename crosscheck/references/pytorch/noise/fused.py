@@ -160,10 +160,10 @@ def _softmax(x: Tensor, dim: int, half: bool) -> Tensor:
 
 
 def _log_softmax(x: Tensor, dim: int, half: bool) -> Tensor:
-    if not x.numel():
-        return x.clone()
-    depths = x - x.amax(dim, keepdim=True)
-    return depths - depths.exp().sum(dim, keepdim=True).log()
+    if not x.dim() or not x.numel():
+        return x - x
+    # Of the usual formulas, a fold of logaddexp has the largest rounding error: each of its steps is rounded at the size of the result.
+    return x - x.logcumsumexp(dim).narrow(dim, -1, 1)
 
 
 def _sigmoid(x: Tensor) -> Tensor:
