@@ -172,8 +172,11 @@ def _fastest(bench: Bench, drawn_with: Callable[[int], Call], counts: tuple[int,
 
 
 def _seconds(bench: Bench, drawn_with: Callable[[int], Call], samples: int) -> float:
-    """Return the seconds that a batch takes, or would take if nothing else ran on the machine: the processor's time, if that is less."""
-    layer, call = _asked(bench, drawn_with(samples))
+    """Return the seconds that reference and subject take for a batch if nothing else runs on the machine: the processor's time, if that is less.
+
+    The reference computes the shapes of the upstream gradients; it may need much more time and memory than the subject.
+    """
     start = time.perf_counter(), time.process_time()
+    layer, call = _asked(bench, drawn_with(samples))
     layer.vjp(call)
     return min(time.perf_counter() - start[0], time.process_time() - start[1])

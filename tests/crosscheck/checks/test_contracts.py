@@ -279,6 +279,15 @@ def test_does_not_apply(contract: str, make: Callable[[], Any], reason: str) -> 
     assert (result.verdict, result.reason) == (Verdict.SKIPPED, f"does not apply: {reason}")
 
 
+def test_reference_that_fills_the_memory_is_not_asked() -> None:
+    """Only the reference makes a matrix of n times n."""
+    subject = Functions(lambda d, b: (d[:, None] * b, (d, b)), lambda g, c: ((g * c[1]).sum(axis=1), c[0][:, None] * g))
+    declared = {"inputs": {"d": "n", "b": "n columns"}, "sizes": {"n": 4, "columns": 3}}
+    result = of_contract("many_samples_work", Pair(subject, lambda d, b: torch.diag(d) @ b, **declared))
+    expected = "does not apply: time grows faster than the number of samples, so that 65,537 would take too long"
+    assert (result.verdict, result.reason) == (Verdict.SKIPPED, expected)
+
+
 def test_single_sample_has_no_smaller_batch() -> None:
     result = found("smaller_batch_works", Scale(), shapes=[(1, 3)])
     assert (result.verdict, result.reason) == (Verdict.SKIPPED, "does not apply: no shape with more than one sample was given")
