@@ -19,7 +19,7 @@ from crosscheck.core.inputs import EVALUATED, FAMILIES
 from crosscheck.core.operation import DTYPES, INPUT, OUTPUT, Call, Shape, is_grad_input, is_output
 from crosscheck.pairs.cases import batch_axis, declared_cases, without_optional
 from crosscheck.pairs.pair import Pair
-from crosscheck.pairs.prepared import Prepared, accepted
+from crosscheck.pairs.prepared import Prepared, accepted, is_finite
 from crosscheck.pairs.sizes import BUDGET, Derived, derived
 from crosscheck.references.functions import Output
 from crosscheck.references.resolve import Reference, resolved
@@ -123,7 +123,10 @@ def _sizes(draft: Prepared, fixed: frozenset[str]) -> Derived:
     first = draft.cases[0]
     known = next((reference for reference in draft.references if reference.derived is not None), None)
     if known is None or known.derived is None:
-        return derived(draft.cases, lambda case: accepted(draft, case), fixed, batch_axis(first))
+        found = derived(draft.cases, lambda case: accepted(draft, case), fixed, batch_axis(first))
+        some = found.cases if is_finite(draft, first) else ()
+        without = [case for case in some if not is_finite(draft, case)]
+        return replace(found, cases=tuple(case for case in found.cases if case not in without))
     same = (_of_shapes(first, tuple(case.shapes.values())) for case in known.derived)
     cases = [case for case in same if case is not None and not any(case.sizes[axis] != first.sizes[axis] for axis in fixed & {*first.sizes})]
     return Derived(tuple(case for case in cases if accepted(draft, case)), tuple(axis for axis in known.refused if axis in first.sizes))

@@ -183,6 +183,19 @@ def _accepts(reference: Reference, prepared: Prepared, case: Case) -> bool:
         return False
 
 
+def is_finite(prepared: Prepared, case: Case) -> bool:
+    """Return whether the first reference computes finite outputs from normal inputs of a case.
+
+    A window of a pool that lies in the padding alone has a maximum of minus infinity, and no element that its gradient could go to.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            outputs = prepared.forward(replace(prepared, upstream=()).call(case, FAMILIES["normal"], "float64", 0))
+    except Exception:  # noqa: BLE001 - a reference of the user may raise anything for a size that it does not take
+        return False
+    return all(np.isfinite(value).all() for value in outputs.values())
+
+
 def _expect_layouts(prepared: Prepared, call: Call, outputs: Mapping[str, Shape]) -> None:
     """Raise :class:`LayoutError` if the patterns of inputs and outputs do not fit a call."""
     for name, value in call.inputs.items():

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.ops import aten
 
+from crosscheck.core.operation import RefusedError
+
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 Results: TypeAlias = dict[str, torch.Tensor]
 Kernels: TypeAlias = Callable[[Any, torch.Tensor, Tensors, torch.Tensor | None], Results | None]
@@ -64,7 +66,14 @@ def _max_pool(module: nn.MaxPool2d, x: torch.Tensor, params: Tensors, grad_outpu
     output, winners = aten.max_pool2d_with_indices.default(x, *settings)
     if grad_output is None:
         return {"output": output}
+    refuse_empty_windows(x, output)
     return {"output": output, "grad_input": aten.max_pool2d_with_indices_backward.default(grad_output, x, *settings, winners)}
+
+
+def refuse_empty_windows(x: torch.Tensor, output: torch.Tensor) -> None:
+    """Raise :class:`RefusedError` if a window of a max pool lies in the padding alone: PyTorch would write its gradient outside the array."""
+    if output.isneginf().any() and not x.isneginf().any():
+        raise RefusedError("a window of the pool lies in the padding alone, so that no element of the input gets its gradient")
 
 
 def _flatten(module: nn.Flatten, x: torch.Tensor, params: Tensors, grad_output: torch.Tensor | None) -> Results:

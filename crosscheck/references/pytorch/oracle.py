@@ -31,7 +31,7 @@ from crosscheck.oracles.chain import Composite
 from crosscheck.oracles.theories import Measured
 from crosscheck.references.functions import REFUSALS, Output, applied, refusing, title
 from crosscheck.references.pytorch.device import computing, device_of
-from crosscheck.references.pytorch.kernels import Kernels, kernels_of, pair
+from crosscheck.references.pytorch.kernels import Kernels, kernels_of, pair, refuse_empty_windows
 from crosscheck.references.pytorch.modules import NegativeLogLikelihood, SharedDropout
 from crosscheck.references.pytorch.noise.batched import NotBatchedError, Recurrent, runs_at_once
 from crosscheck.references.pytorch.noise.perturbed import Largest, Noise, Terms
@@ -113,6 +113,12 @@ def _refuse_random(module: nn.Module) -> None:
                 "let both sides use the same mask, set p=0, or call eval() on the module; only a torch.nn.Dropout that is the whole reference of a "
                 "Pair gets the mask of your code"
             )
+
+
+def _is_pooled(output: torch.Tensor) -> bool:
+    """Return whether an output comes from a max pool, apart from a change of its shape."""
+    node = output.grad_fn
+    return node is not None and any("MaxPool" in found.name() for found in (node, *(after for after, _ in node.next_functions)) if found is not None)
 
 
 @dataclass(frozen=True)
@@ -225,6 +231,9 @@ class TorchOracle:
             if not backward:
                 return result
             chosen = [(named[name], leaf(value, False)) for name, value in call.cotangents.items() if named[name].requires_grad]
+            for output, _ in chosen:
+                if _is_pooled(output):
+                    refuse_empty_windows(next(iter(inputs.values())), output)
             if chosen:
                 torch.autograd.backward(*map(list, zip(*chosen, strict=True)))
         leaves = dict(zip(call.variables(), [*inputs.values(), *params.values()], strict=True))

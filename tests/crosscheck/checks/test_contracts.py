@@ -282,7 +282,7 @@ def test_does_not_apply(contract: str, make: Callable[[], Any], reason: str) -> 
 def test_reference_that_fills_the_memory_is_not_asked() -> None:
     """Only the reference makes a matrix of n times n."""
     subject = Functions(lambda d, b: (d[:, None] * b, (d, b)), lambda g, c: ((g * c[1]).sum(axis=1), c[0][:, None] * g))
-    declared = {"inputs": {"d": "n", "b": "n columns"}, "sizes": {"n": 4, "columns": 3}}
+    declared: dict[str, Any] = {"inputs": {"d": "n", "b": "n columns"}, "sizes": {"n": 4, "columns": 3}}
     result = of_contract("many_samples_work", Pair(subject, lambda d, b: torch.diag(d) @ b, **declared))
     expected = "does not apply: time grows faster than the number of samples, so that 65,537 would take too long"
     assert (result.verdict, result.reason) == (Verdict.SKIPPED, expected)

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from crosscheck import Pair
+from crosscheck import Functions, Pair
 from crosscheck.core.check_layer import context_of
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Call, RefusedError
 from crosscheck.core.precision import Precision
 from crosscheck.oracles.theories import Measured
+from crosscheck.pairs.prepare import prepare
 from crosscheck.references.pytorch.oracle import TorchOracle
 from tests.support.unshrunk import check
 
@@ -67,3 +68,28 @@ def test_recurrent_layer_refuses_parameters_of_another_size(kind: type[nn.RNNBas
     call = Call(np.zeros((5, 2, 3)), params, np.zeros((5, 2, 4)))
     with pytest.raises(RefusedError, match="bias_hh_l0 of shape"):
         TorchOracle(module, Measured()).vjp(call)
+
+
+EMPTY_WINDOWS = {
+    "module": (nn.MaxPool2d(2, 1, 1, 2), 2),
+    "over time": (nn.MaxPool1d(2, 1, 1, 2), 1),
+    "of volumes": (nn.MaxPool3d(2, 1, 1, 2), 3),
+    "function": (lambda x: nn.functional.max_pool2d(x, 2, 1, 1, 2), 2),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY_WINDOWS)
+def test_window_of_padding_alone_is_refused(name: str) -> None:
+    """PyTorch's own gradient would be written outside the array. Of one column, both columns of the window are padding."""
+    pool, axes = EMPTY_WINDOWS[name]
+    x = np.ones((1, 1, *[1] * axes))
+    with pytest.raises(RefusedError, match="a window of the pool lies in the padding alone"):
+        TorchOracle(pool, Measured()).vjp(Call(x, {}, x))
+
+
+@pytest.mark.parametrize("name", EMPTY_WINDOWS)
+def test_window_of_padding_alone_is_no_size(name: str) -> None:
+    pool, axes = EMPTY_WINDOWS[name]
+    ready = prepare(Pair(Functions(lambda x: (x, None), lambda grad, cache: grad), pool, [(2, 3, *[6] * axes)]))
+    assert all(min(case.shape[2:]) > 1 for case in ready.derived)
+    assert len(ready.derived) >= 3
