@@ -90,6 +90,8 @@ def special_case(prepared: Prepared, special: Special, dtype: str) -> Case | str
     own = next((one for one in specials_of(case.inputs) if one == special), None)
     if own is None:
         return f"your code does not take {special.name}"
+    if isinstance(case.inputs[special.name], Labels) and prepared.layer.convention.one_sample and prepared.pair.reduction == "mean":
+        return "your code takes one sample at a time, so that it cannot know over how many labels the mean is"
     return replace(case, special=own) if dtype in prepared.pair.dtypes else prepared.pair.precisions_in_words
 
 

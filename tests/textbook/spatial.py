@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -154,24 +154,28 @@ class Gathered:
 
     Parameters
     ----------
-    factors : list of array
-        ``(outputs, inputs)`` for each axis of places.
+    *factors : callable
+        Each returns the factors of one axis, ``(outputs, inputs)``, for its length; a single one serves all axes.
     """
 
-    def __init__(self, factors: list[Array]) -> None:
+    def __init__(self, *factors: Callable[[int], Array]) -> None:
         self._factors = factors
 
     def forward(self, x: Array) -> Array:
         """Return the sums."""
-        for axis, factors in enumerate(self._factors, start=2):
-            x = np.moveaxis(np.tensordot(factors.astype(x.dtype), x, (1, axis)), 0, axis)
+        self._lengths = x.shape
+        for axis in range(2, x.ndim):
+            x = np.moveaxis(np.tensordot(self._of(axis).astype(x.dtype), x, (1, axis)), 0, axis)
         return np.ascontiguousarray(x)
 
     def backward(self, grad_output: Array) -> Array:
         """Return the sums by the transposed factors."""
-        for axis, factors in enumerate(self._factors, start=2):
-            grad_output = np.moveaxis(np.tensordot(factors.T.astype(grad_output.dtype), grad_output, (1, axis)), 0, axis)
+        for axis in range(2, grad_output.ndim):
+            grad_output = np.moveaxis(np.tensordot(self._of(axis).T.astype(grad_output.dtype), grad_output, (1, axis)), 0, axis)
         return np.ascontiguousarray(grad_output)
+
+    def _of(self, axis: int) -> Array:
+        return self._factors[min(axis - 2, len(self._factors) - 1)](self._lengths[axis])
 
 
 def means(inputs: int, kernel: int, stride: int, padding: int = 0) -> Array:

@@ -184,4 +184,5 @@ def _least(value: Array, spread: Array) -> Array:
         relative = spread[counted & (sizes > 0)] / sizes[counted & (sizes > 0)]
         if not relative.size:
             return np.zeros_like(spread)
-        return np.asarray(np.minimum(_rms(spread[counted]), np.median(relative) * sizes))
+        # An infinite ratio, that to a subnormal number, leaves a zero at zero.
+        return np.asarray(np.minimum(_rms(spread[counted]), min(float(np.median(relative)), np.finfo(np.float64).max) * sizes))

@@ -10,18 +10,12 @@ import numpy as np
 from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array
 from tests.support.right_ways.modules.losses import share, sides, target
-from tests.support.right_ways.modules.table import ROWS
 from tests.support.right_ways.task import Results, cotangent
 from tests.textbook import attention, curves, distances, recurrent, spatial, standardised
 
 
-def _size(name: str) -> tuple[int, ...]:
-    return ROWS[name].shape[2:]
-
-
-def _gathered(name: str, factors: Callable[[int], Array]) -> Callable[[], Any]:
-    """Return what makes a layer that does the same along each axis of places."""
-    return lambda: spatial.Gathered([factors(size) for size in _size(name)])
+def _gathered(*factors: Callable[[int], Array]) -> Callable[[], Any]:
+    return lambda: spatial.Gathered(*factors)
 
 
 def _beside(kind: Callable[..., Any], *targets: Any, **options: Any) -> Callable[[], Any]:
@@ -70,15 +64,15 @@ WRITTEN: Mapping[str, Callable[[], Any]] = {
     "ConvTranspose1d": lambda: spatial.TransposedConvolution(4, 3, (3,), 2),
     "ConvTranspose2d": lambda: spatial.TransposedConvolution(4, 3, (3, 3), 2, 1, 1),
     "ConvTranspose3d": lambda: spatial.TransposedConvolution(2, 2, (2, 2, 2), 2),
-    "AvgPool1d": _gathered("AvgPool1d", lambda size: spatial.means(size, 3, 2, 1)),
-    "AvgPool3d": _gathered("AvgPool3d", lambda size: spatial.means(size, 2, 1)),
-    "AdaptiveAvgPool1d": _gathered("AdaptiveAvgPool1d", lambda size: spatial.adaptive(size, 4)),
-    "AdaptiveAvgPool2d": lambda: spatial.Gathered([spatial.adaptive(7, 3), spatial.adaptive(6, 4)]),
+    "AvgPool1d": _gathered(lambda size: spatial.means(size, 3, 2, 1)),
+    "AvgPool3d": _gathered(lambda size: spatial.means(size, 2, 1)),
+    "AdaptiveAvgPool1d": _gathered(lambda size: spatial.adaptive(size, 4)),
+    "AdaptiveAvgPool2d": _gathered(lambda size: spatial.adaptive(size, 3), lambda size: spatial.adaptive(size, 4)),
     "LPPool1d": lambda: spatial.PowerPooling(3),
-    "Upsample": _gathered("Upsample", lambda size: spatial.nearest(size, 2)),
-    "Upsample, linear": lambda: spatial.Gathered([spatial.linear(9, 13)]),
-    "Upsample, bilinear": lambda: spatial.Gathered([spatial.linear(7, 10, 1.5), spatial.linear(6, 9, 1.5)]),
-    "UpsamplingBilinear2d": _gathered("UpsamplingBilinear2d", lambda size: spatial.linear(size, 2 * size, corners=True)),
+    "Upsample": _gathered(lambda size: spatial.nearest(size, 2)),
+    "Upsample, linear": _gathered(lambda size: spatial.linear(size, 13)),
+    "Upsample, bilinear": _gathered(lambda size: spatial.linear(size, int(1.5 * size), 1.5)),
+    "UpsamplingBilinear2d": _gathered(lambda size: spatial.linear(size, 2 * size, corners=True)),
     "PixelShuffle": lambda: spatial.PixelShuffle(2),
     "CosineSimilarity": distances.CosineSimilarity,
     "PairwiseDistance": distances.PairwiseDistance,
