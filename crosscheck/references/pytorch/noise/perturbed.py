@@ -331,8 +331,8 @@ def _is_complex(value: Any) -> bool:
 
 
 def _is_exact(func: Any, name: str, args: tuple[Any, ...]) -> bool:
-    """Return whether an operation is exact. The modulus of a complex number and rounding to decimals are not exact."""
-    if func._overloadname.startswith("decimals") or (name in ("abs", "sgn") and _is_complex(args[0])):
+    """Return whether an operation is exact. The modulus of a complex number, rounding to decimals and adding to what is there are not exact."""
+    if func._overloadname.startswith("decimals") or func._overloadname.endswith("reduce") or (name in ("abs", "sgn") and _is_complex(args[0])):
         return False
     return name in EXACT or bool(func.is_view)
 

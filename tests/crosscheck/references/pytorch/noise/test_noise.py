@@ -341,3 +341,12 @@ def test_condition_of_a_matrix_shows() -> None:
     """Nearly equal rows: what goes in is off by one rounding, what comes out by a million."""
     nearly = torch.tensor([[1.0, 1.0], [1.0, 1.0 + 2.0**-20]], dtype=torch.float64)
     assert strayed(torch.linalg.inv, nearly) > 1e5 > strayed(torch.linalg.inv, X) * 1e3
+
+
+@pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter:UserWarning")
+@pytest.mark.parametrize("source", [0.1, X], ids=["a number", "a tensor"])
+@pytest.mark.parametrize("reduce", ["add", "multiply"])
+def test_scatter_that_combines_rounds(reduce: str, source: Any) -> None:
+    places = torch.zeros(X.shape, dtype=torch.long)
+    assert strayed(lambda x: x.scatter(0, places, source, reduce=reduce), X) > 0
+    assert strayed(lambda x: x.scatter(0, places, source), X) == 0
