@@ -41,6 +41,8 @@ class _Distribution:
         exponentials = np.exp(-depths)
         sums = exponentials.sum(axis=-1, keepdims=True)
         p = exponentials / sums
+        # A masked logit, minus infinity, has a probability of exactly 0.
+        depths = np.where(np.isneginf(logits), 0.0, depths)
         weights = 1 + depths + (p * depths).sum(axis=-1, keepdims=True)
         shared = np.abs(logits.max(axis=-1, keepdims=True) + np.log(sums))
         return cls(depths, np.log(sums), p, weights, shared, logits.shape[-1] + 2 * ELEMENTARY)

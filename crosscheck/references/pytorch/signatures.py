@@ -117,8 +117,10 @@ def _recurrent(module: nn.RNNBase) -> Signature:
     states = ("h_0", "c_0") if isinstance(module, nn.LSTM) else ("h_0",)
 
     def inputs(count: int) -> Inputs:
-        axes = [*axes_of(count)[:-1], module.input_size]
-        batch = [] if count == 2 else [axes[0 if module.batch_first else 1]]
+        batch = [] if count == 2 else ["batch"]
+        axes = [*batch, "time", module.input_size] if module.batch_first else ["time", *batch, module.input_size]
+        if count != len(axes):
+            raise IndexError
         sizes = dict.fromkeys(states, module.hidden_size) | ({"h_0": module.proj_size} if module.proj_size else {})
         return {"input": Input(axes)} | {name: Input([directions * module.num_layers, *batch, sizes[name]]) for name in states}
 

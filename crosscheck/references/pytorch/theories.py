@@ -62,7 +62,12 @@ def _log_likelihood(module: nn.NLLLoss) -> Rounding | None:
 
 def _counted(ignored: int) -> Callable[[Call], bool]:
     """Return a function that says whether a loss gets a matrix of logits and labels none of which is ignored."""
-    return lambda call: call.x.ndim == 2 and call.target.dtype.kind in "iu" and not bool((call.target == ignored).any())
+    return lambda call: call.x.ndim == 2 and _has_target(call) and call.target.dtype.kind in "iu" and not bool((call.target == ignored).any())
+
+
+def _has_target(call: Call) -> bool:
+    """Return whether the second argument of a loss has no gradient."""
+    return len(call.inputs) == len(call.constants) == 1
 
 
 def _along_last_axis(dim: int | None) -> Callable[[Call], bool]:
@@ -86,7 +91,7 @@ _THEORIES: Mapping[type[nn.Module], Callable[[Any], Rounding | None]] = {
     nn.CrossEntropyLoss: _cross_entropy,
     NegativeLogLikelihood: lambda module: theories.Where(_counted(DEFAULT_IGNORED), theories.LogLikelihood()),
     nn.NLLLoss: _log_likelihood,
-    nn.MSELoss: lambda module: theories.SquaredError() if module.reduction == "mean" else None,
+    nn.MSELoss: lambda module: theories.Where(_has_target, theories.SquaredError()) if module.reduction == "mean" else None,
 }
 """For each class of modules, a function that returns a module's error theory, or None if its settings are not covered."""
 

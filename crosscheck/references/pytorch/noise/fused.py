@@ -166,6 +166,11 @@ def _log_softmax(x: Tensor, dim: int, half: bool) -> Tensor:
     return x - x.logcumsumexp(dim).narrow(dim, -1, 1)
 
 
+def _embedding_backward(grad: Tensor, ids: Tensor, rows: int, padding: int, by_frequency: bool) -> Tensor:
+    sums = torch.ops.aten.embedding_dense_backward(grad, ids, rows, padding, False)
+    return sums / ids.flatten().bincount(minlength=rows).clamp(min=1)[:, None] if by_frequency else sums
+
+
 def _scatter(x: Tensor, dim: int, index: Tensor, source: Any, *, reduce: str) -> Tensor:
     source = source if isinstance(source, Tensor) else x.new_full(index.shape, source)
     return x.scatter_reduce(dim, index, source, {"add": "sum", "multiply": "prod"}[reduce])
@@ -208,6 +213,7 @@ STEPS: dict[str, Callable[..., Any]] = {
     "softplus_backward": lambda grad, x, beta, threshold: torch.where(x * beta > threshold, grad, grad * _sigmoid(x * beta)),
     "native_layer_norm": _layer_norm,
     "native_layer_norm_backward": _layer_norm_backward,
+    "embedding_dense_backward": _embedding_backward,
     "scatter": _scatter,
     "_softmax": _softmax,
     "_softmax_backward_data": lambda grad, p, dim, dtype: p * (grad - (grad * p).sum(dim, keepdim=True)),
