@@ -1,13 +1,13 @@
 """Other sizes than the declared ones, on which code has to be right, too.
 
 Each axis is also tried at 1, at lengths that differ from the declared one by one and two, so that they are odd, and that strides and pools do not
-divide them, and at more than twice its length; axes that were equal are made unequal. What the reference refuses is no size. Axes that a reference
-accepts only together, such as the two axes of a square matrix or an inner axis of two factors, change together.
+divide them, and at more than twice its length; axes that were equal are made unequal, and all axes together equal. What the reference refuses is no
+size. Axes that a reference accepts only together, such as the two axes of a square matrix or an inner axis of two factors, change together.
 """
 
 from __future__ import annotations
 
-import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +19,9 @@ BUDGET = 2**14
 
 FEW = 3
 """A report says so in its first line if fewer derived cases than this could be tried."""
+
+_NUMBERED = re.compile(r"axis\d+")
+"""Axes of an input that was declared by its shape alone."""
 
 _EXTRA = 3
 """How far a length may be raised so that it differs from the lengths of other axes."""
@@ -66,21 +69,21 @@ def derived(declared: Sequence[Case], accepts: Callable[[Case], bool], fixed: fr
         group = next((group for together in _together(first, axis, fixed) if (group := _grouped(first, together, accepts)).accepted), None)
         groups += [group] if group else []
         refused += [] if group else [axis]
-    found = dict.fromkeys([*_ones(first, groups), *_mixed(first, groups, accepts, batch)])
+    found = dict.fromkeys([*_ones(first, groups), *_mixed(first, groups, accepts, batch), *_equal(first, groups, accepts, batch)])
     return Derived(tuple(case for case in found if case not in declared), tuple(refused))
 
 
 def _together(case: Case, axis: str, fixed: frozenset[str]) -> Iterator[tuple[str, ...]]:
-    """Yield sets of axes that may have to change together: the axis alone, with another axis of equal length, and with all of them.
+    """Yield sets of axes that may have to change together: alone, with one other of equal length, with those at the same place, and with all.
 
     Axes that the user named are on their own, because axes of one name already change together.
     """
     yield (axis,)
-    if UNNAMED not in axis and not axis.startswith("axis"):
+    if UNNAMED not in axis and not _NUMBERED.fullmatch(axis):
         return
     alike = [other for other, length in case.sizes.items() if length == case.sizes[axis] and other not in fixed and other != axis]
-    for count in range(1, len(alike) + 1):
-        yield from ((axis, *others) for others in itertools.combinations(alike, count))
+    same_place = [other for other in alike if other.partition(UNNAMED)[2] == axis.partition(UNNAMED)[2]]
+    yield from dict.fromkeys((axis, *others) for others in (*((other,) for other in alike), same_place, alike) if others)
 
 
 def _grouped(case: Case, axes: tuple[str, ...], accepts: Callable[[Case], bool]) -> _Group:
@@ -120,6 +123,15 @@ def _mixed(case: Case, groups: Sequence[_Group], accepts: Callable[[Case], bool]
             alone = _affordable(case.resized({axis: sizes[axis] for axis in group.axes}), batch if batch in sizes else "")
             if alone is not None and accepts(alone):
                 yield alone
+
+
+def _equal(case: Case, groups: Sequence[_Group], accepts: Callable[[Case], bool], batch: str) -> Iterator[Case]:
+    """Yield a case in which all axes are equally long, where code that looks at lengths mistakes one axis for another."""
+    for length in dict.fromkeys(group.length for group in groups if group.length > 1):
+        together = case.resized({axis: length for group in groups for axis in group.axes})
+        if len(groups) > 1 and _affordable(together, batch) == together and accepts(together):
+            yield together
+            return
 
 
 def _samples(group: _Group, variant: int) -> int:

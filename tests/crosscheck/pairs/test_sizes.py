@@ -24,7 +24,9 @@ def shapes(case: Case, accepts: Callable[[Sizes], bool] = lambda sizes: True, fi
 def test_every_axis_is_one_odd_longer_and_unequal() -> None:
     found = shapes(of_shape(4, 6, 6))
     assert {(1, 6, 6), (4, 1, 6), (4, 6, 1)} <= set(found)
-    mixed = [shape for shape in found if 1 not in shape]
+    equal = [shape for shape in found if len({*shape}) == 1]
+    assert len(equal) == 1
+    mixed = [shape for shape in found if 1 not in shape and shape not in equal]
     assert all(len({*shape}) == len(shape) for shape in mixed)
     for axis in (1, 2):
         lengths = {shape[axis] for shape in mixed}
@@ -54,9 +56,45 @@ def test_equal_axes_that_depend_on_each_other_change_together() -> None:
 
 
 def test_inner_axis_of_two_inputs_changes_in_both() -> None:
-    case = Case({"a": Input(("a_0", "a_1")), "b": Input(("b_0", "b_1"))}, {"a_0": 3, "a_1": 4, "b_0": 4, "b_1": 5})
-    found = derived([case], lambda other: other.sizes["a_1"] == other.sizes["b_0"], frozenset(), "a_0").cases
-    assert {one.sizes["a_1"] for one in found} >= {1, 4, 5}
+    case = Case({"a": Input(("a·0", "a·1")), "b": Input(("b·0", "b·1"))}, {"a·0": 3, "a·1": 4, "b·0": 4, "b·1": 5})
+    found = derived([case], lambda other: other.sizes["a·1"] == other.sizes["b·0"], frozenset(), "a·0").cases
+    assert {one.sizes["a·1"] for one in found} >= {1, 4, 5}
+
+
+def of_squares(*names: str) -> Case:
+    """Return a case of inputs that are square matrices of equal size, declared by their lengths."""
+    inputs = {name: Input((f"{name}·0", f"{name}·1")) for name in names}
+    return Case(inputs, {axis: 4 for one in inputs.values() for axis in one.axes if isinstance(axis, str)})
+
+
+def test_axes_at_the_same_place_of_all_inputs_change_together() -> None:
+    """A sum of three matrices that happen to be square."""
+
+    def alike(case: Case) -> bool:
+        return len({*case.shapes.values()}) == 1
+
+    found = derived([of_squares("a", "b", "c")], alike, frozenset(), "").cases
+    assert any(one.sizes["a·0"] != one.sizes["a·1"] for one in found)
+
+
+def test_few_sizes_are_asked_for() -> None:
+    """The number of attempts grows with the square of the number of axes, not with that of their subsets."""
+    asked = list[Case]()
+
+    def refused(case: Case) -> bool:
+        asked.append(case)
+        return False
+
+    derived([of_squares(*"abcdef")], refused, frozenset(), "")
+    assert len(asked) < 12 * 12 * 10
+
+
+def test_name_of_an_axis_does_not_matter() -> None:
+    def lengths(*axes: str) -> list[tuple[int, ...]]:
+        case = Case({"a": Input((*axes,))}, dict.fromkeys(axes, 4))
+        return [one.shape for one in derived([case], lambda other: len({*other.sizes.values()}) == 1, frozenset(), "").cases]
+
+    assert lengths("qlen", "klen") == lengths("q_len", "k_len") == lengths("axisq", "axisk") == []
 
 
 def test_blocks_come_whole() -> None:
