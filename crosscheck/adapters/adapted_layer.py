@@ -12,7 +12,7 @@ from crosscheck.adapters.convention import Convention, Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, to_subject
 from crosscheck.core.arguments import flat
 from crosscheck.core.guard import SubjectError, as_whole_numbers, contained
-from crosscheck.core.operation import Call, is_grad_input, is_output
+from crosscheck.core.operation import Call, Constants, is_grad_input, is_output
 from crosscheck.core.precision import Array, Bound
 
 Results = dict[str, Array]
@@ -35,6 +35,7 @@ class AdaptedLayer:
     absent: dict[str, str] = field(default_factory=dict)
     further: tuple[str, ...] = ()  # outputs and gradients of inputs, where there are several
     whole: frozenset[str] = frozenset()  # the outputs that hold whole numbers or booleans
+    shared: frozenset[str] = frozenset()  # the inputs, by their names in a call, that have no axis of samples
     _sizes: dict[str, Array] = field(default_factory=dict, repr=False)
 
     @property
@@ -66,27 +67,38 @@ class AdaptedLayer:
         single, failed = list[Results](), list[SubjectError]()
         for index in range(len(call.x)):
             try:
-                single.append(self._vjp(_sample(call, index, share)))
+                single.append(self._vjp(self._sample(call, index, share)))
             except SubjectError as error:
                 single.append(error.found)
                 failed.append(error)
         result: Results = {}
         for name in [name for name in single[0] if all(name in part for part in single)]:
             try:
-                result[name] = self._combined(name, [part[name] for part in single], mean)
+                added = name.endswith(".grad") or name in map(call.grad_input, self.shared & {*call.inputs})
+                result[name] = self._combined(name, [part[name] for part in single], mean, added)
             except SubjectError as error:
                 failed.append(error)
         if failed:
             raise SubjectError(failed[0].reason, result) from failed[0]
         return result
 
-    def _combined(self, name: str, parts: list[Array], mean: float) -> Array:
+    def _sample(self, call: Call, index: int, share: float) -> Call:
+        """Return the call for a single sample, as a batch of one; a scalar ``grad_output`` is multiplied by ``share``."""
+        one = slice(index, index + 1)
+
+        def cut(arrays: Constants) -> dict[str, Any]:
+            return {name: value if name in self.shared else value[one] for name, value in arrays.items()}
+
+        cotangents = {name: value[one] if value.ndim else np.asarray(value * share, value.dtype) for name, value in call.cotangents.items()}
+        return replace(call, inputs=cut(call.inputs), cotangents=cotangents, constants=cut(call.constants))
+
+    def _combined(self, name: str, parts: list[Array], mean: float, added: bool) -> Array:
         """Combine the values of a quantity for single samples into its value for the batch."""
         if len({part.shape for part in parts}) > 1:
             shapes = " and ".join(sorted({str(part.shape) for part in parts}))
             raise SubjectError(f"{name} has the shapes {shapes} for different samples, expected the same shape for all of them")
         with np.errstate(all="ignore"):  # the subject's results may be infinite
-            if name.endswith(".grad"):
+            if added:
                 self._sizes[name] = np.asarray(sum(np.abs(part) for part in parts))
                 return np.asarray(sum(parts))
             if parts[0].ndim:
@@ -166,8 +178,9 @@ class AdaptedLayer:
 
     def own_arguments(self, call: Call) -> dict[str, Any]:
         """Return the call's inputs by name in the subject's layout, possibly as views; a single label is an int."""
-        one, result = self.convention.one_sample, dict[str, Any]()
+        result = dict[str, Any]()
         for name, value in call.arguments().items():
+            one = self.convention.one_sample and name not in self.shared
             layout = self.layout.of_input(name) if name in call.inputs else self.layout.inputs.get(name, Layout())
             own = np.asarray(layout.to_subject(value, one) if value.ndim else value)
             result[name] = int(own) if own.ndim == 0 and own.dtype.kind in "iu" else own
@@ -181,7 +194,8 @@ class AdaptedLayer:
     def received(self, quantity: str, value: Any, call: Call) -> Array:
         """Return a copy of a subject's result in the reference's layout; raise :class:`SubjectError` if the result is not an array that fits."""
         layout, like = self._expected(call)[quantity]
-        one_sample = self.convention.one_sample and not quantity.endswith(".grad")
+        shared = quantity.endswith(".grad") or any(call.grad_input(name) == quantity for name in self.shared & {*call.inputs})
+        one_sample = self.convention.one_sample and not shared
         if quantity in self.whole:
             value = as_whole_numbers(value, quantity, call.dtype)
         return layout.received(value, quantity, call.dtype, one_sample, _PLENTY + (0 if like is None else 2 * like.size))
@@ -203,14 +217,6 @@ class AdaptedLayer:
         # For a single sample, the sum of absolute values is that of ``value``; the stored sums may belong to an earlier batch.
         size = self._sizes.get(quantity, np.abs(value)) if samples > 1 else np.abs(value)
         return self.convention.reading(size, samples * call.params[name])
-
-
-def _sample(call: Call, index: int, share: float) -> Call:
-    """Return the call for a single sample, as a batch of one; a scalar ``grad_output`` is multiplied by ``share``."""
-    one = slice(index, index + 1)
-    shared = {name: value[one] if value.ndim else np.asarray(value * share, value.dtype) for name, value in call.cotangents.items()}
-    inputs = {name: value[one] for name, value in call.inputs.items()}
-    return replace(call, inputs=inputs, cotangents=shared, constants={name: value[one] for name, value in call.constants.items()})
 
 
 def outputs_of(returned: Any, call: Call) -> dict[str, Any]:

@@ -183,10 +183,11 @@ def positional(function: Callable[..., Any]) -> list[inspect.Parameter]:
     return [parameter for parameter in parameters if parameter.kind in kinds]
 
 
-def takes(function: Callable[..., Any], most: int) -> int:
-    """Return how many positional arguments, at most ``most``, a function takes."""
-    arguments = positional(function)
-    return most if any(argument.kind is argument.VAR_POSITIONAL for argument in arguments) else min(len(arguments), most)
+def takes(arguments: Sequence[inspect.Parameter], most: int) -> int:
+    """Return how many arrays, at most ``most``, a function of these arguments takes; one with another default than None is a setting."""
+    if any(argument.kind is argument.VAR_POSITIONAL for argument in arguments):
+        return most
+    return min(sum(argument.default is argument.empty or argument.default is None for argument in arguments), most)
 
 
 def title_of(function: Callable[..., Any]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from crosscheck.adapters.convention import Convention, ConventionError, Instance, copied, positional, scaled, title_of, two_results
+from crosscheck.adapters.convention import Convention, ConventionError, Instance, copied, positional, scaled, takes, title_of, two_results
 from crosscheck.core.guard import SubjectError, source
 from crosscheck.core.operation import Arrays, Shape
 from crosscheck.core.precision import Array
@@ -107,7 +107,7 @@ class Functions(Convention):
         """Return how many upstream gradients the backward function takes: its arguments that are neither a cache nor arguments of forward."""
         others = _names(self.signatures[0])
         own = [argument for argument in positional(self.backward) if self.cache or argument.name not in others]
-        return max(1, min(outputs, len(own) - self.cache))
+        return max(1, takes(own, outputs + self.cache) - self.cache)
 
     def taking(self, inputs: int, outputs: int, differentiable: int) -> Functions:
         """Return the adapter for functions with so many inputs and outputs, and so many inputs that have a gradient."""

@@ -6,6 +6,7 @@ with channels varying fastest; the reference's has a column for each, with chann
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,8 +77,9 @@ class Layout:
             raise SubjectError(f"{what} has the shape {array.shape}: {error}") from error
 
     def _apply(self, pattern: str, array: Array) -> Array:
-        named = {axis for axis in pattern.replace("(", " ").replace(")", " ").split() if axis.isidentifier()}
-        sizes = {axis: size for axis, size in self.sizes.items() if axis in named}
+        # An axis of its own has the length that the array has there, which may be another than the declared one.
+        inside = {axis for group in re.findall(r"\(([^)]*)\)", pattern) for axis in group.split()}
+        sizes = {axis: size for axis, size in self.sizes.items() if axis in inside}
         try:
             return einops.rearrange(array, pattern, **sizes)
         except einops.EinopsError as error:

@@ -91,7 +91,7 @@ class ObjectConvention(Convention):
 
     def upstream(self, outputs: int) -> int:
         """Return how many upstream gradients the backward method takes."""
-        return max(1, takes(getattr(self.layer, self.backward), outputs))
+        return max(1, takes(positional(getattr(self.layer, self.backward)), outputs))
 
     def live(self) -> ObjectInstance:
         """Return the layer itself as an instance, to observe it while it trains."""

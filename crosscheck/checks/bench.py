@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -244,7 +244,8 @@ def _drawn(prepared: Prepared, dtype: str, seed: int) -> Bench:
     size = next(differs, None)
     elsewhere, smaller = None if size is None else drawn(size), None
     if one_sample:
-        call, other, elsewhere = _first(call, 1), _first(other, 1), None if elsewhere is None else _first(elsewhere, 1)
+        call, other = (_first(each, 1, prepared.layer.shared) for each in (call, other))
+        elsewhere = None if elsewhere is None else _first(elsewhere, 1, prepared.layer.shared)
     elif batch and case.sizes[batch] > 1 and not prepared.pair.fixed_batch:
         smaller = _smaller(prepared, other, case, batch)
     return Bench(
@@ -276,7 +277,7 @@ def _smaller(prepared: Prepared, other: Call, case: Case, batch: str) -> Call | 
     if prepared.references and not accepted(prepared, fewer):
         return None
     if (case.shape[:1] == (case.sizes[batch],) and len(case.inputs) == len(other.inputs) == 1) or prepared.labels:
-        smaller = _first(other, case.sizes[batch] - 1)
+        smaller = _first(other, case.sizes[batch] - 1, prepared.layer.shared)
         return smaller if all(value.shape[:1] in ((), smaller.x.shape[:1]) for value in smaller.cotangents.values()) else None
     try:
         return replace(prepared.call(fewer, FAMILIES["normal"], other.dtype.name, 1), params=other.params)
@@ -284,12 +285,12 @@ def _smaller(prepared: Prepared, other: Call, case: Case, batch: str) -> Call | 
         return None
 
 
-def _first(call: Call, samples: int) -> Call:
-    """Return a call with copies of the first samples only."""
+def _first(call: Call, samples: int, shared: Collection[str]) -> Call:
+    """Return a call with copies of the first samples only; ``shared`` inputs have no samples."""
     batch = len(call.x)
 
     def cut(arrays: Constants) -> dict[str, Any]:
-        return {name: np.array(value[:samples]) if value.ndim and len(value) == batch else value for name, value in arrays.items()}
+        return {name: value if name in shared or value.shape[:1] != (batch,) else np.array(value[:samples]) for name, value in arrays.items()}
 
     return replace(call, inputs=cut(call.inputs), constants=cut(call.constants), cotangents=cut(call.cotangents))
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.inputs import Family, arranged
-from crosscheck.core.operation import OUTPUT, Shape
+from crosscheck.core.operation import INPUT, OUTPUT, Shape
 
 Axes = tuple[str | int, ...]
 """The axes of an array: names, or fixed lengths."""
@@ -49,6 +49,8 @@ class Argument:
     @property
     def axes(self) -> Axes:
         """The axes; a number in a pattern is a fixed length."""
+        if not isinstance(self.shape, str | Sequence):
+            raise TypeError(f"the shape is {self.shape!r}, expected axes by name, such as 'batch time', or their lengths, (4, 9)")
         parts = self.shape.split() if isinstance(self.shape, str) else list(self.shape)
         axes = tuple(int(part) if isinstance(part, str) and part.isdigit() else part for part in parts)
         for axis in axes:
@@ -136,6 +138,13 @@ class Integers(Argument):
     below: int | str = 2
     also: Sequence[int] = ()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.below.isidentifier() if isinstance(self.below, str) else isinstance(self.below, int | np.integer) and self.below > 0):
+            raise ValueError(f"below is {self.below!r}, expected a whole number of at least 1, or the name of an axis")
+        if isinstance(self.also, str) or not isinstance(self.also, Sequence) or not all(isinstance(one, int | np.integer) for one in self.also):
+            raise ValueError(f"also is {self.also!r}, expected whole numbers, such as (0,)")
+
     def most(self, sizes: Mapping[str, int]) -> int:
         """Return the smallest number that does not occur."""
         return sizes[self.below] if isinstance(self.below, str) else self.below
@@ -166,10 +175,16 @@ class Labels(Integers):
 
     ignored: int | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ignored is not None and not isinstance(self.ignored, int | np.integer):
+            raise ValueError(f"ignored is {self.ignored!r}, expected a label, a whole number")
+
     def draw(self, rng: np.random.Generator, family: Family, sizes: Mapping[str, int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return labels for the given lengths of axes; none of them is ignored."""
         shape, most = self.sized(sizes), self.most(sizes)
         drawn = rng.integers(0, most, math.prod(shape))
+        drawn[1 : 1 + len(self.also)] = self.also[: max(len(drawn) - 1, 0)]
         drawn[-1:] = most - 1
         drawn[:1] = 0 if len(drawn) > 1 else most - 1
         if self.ignored is not None:
@@ -179,7 +194,9 @@ class Labels(Integers):
 
 @dataclass(frozen=True)
 class Mask(Argument):
-    """Booleans, true for what takes part, without a gradient. Some places are hidden, the last among them, but never all of a row (last axis).
+    """Booleans, true for what takes part, without a gradient. Some places of each row (last axis) are hidden, the last among them.
+
+    The place in the middle always takes part, so that no row is hidden completely, not even by several masks together.
 
     Parameters
     ----------
@@ -197,13 +214,19 @@ class Mask(Argument):
         length = shape[-1] if shape else 1
         takes_part = (rng.random(shape) < 0.6).reshape(-1, length)
         takes_part[:, -1] = False
-        if length > 1:
-            takes_part[0, :] = np.arange(length) == 0  # a row in which all but one are hidden
-        takes_part[~takes_part.any(axis=1), 0] = True
+        middle = (length - 1) // 2
+        takes_part[0, :] = False  # a row in which all but one are hidden
+        takes_part[:, middle] = True
         return np.asarray(takes_part != self.hidden).reshape(shape)
 
 
 Inputs = Mapping[str, Argument]
+
+
+def name_in_call(name: str, inputs: Inputs) -> str:
+    """Return an input's name in a call: ``"input"`` for the only one that has a gradient, unless another has this name."""
+    alone = [own for own, one in inputs.items() if one.gradient] == [name]
+    return INPUT if alone and INPUT not in inputs else name
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ Arrays = Mapping[str, Array]
 Constants = Mapping[str, npt.NDArray[Any]]
 
 
+DECISIONS = "decisions"
+"""The name of a constant that imposes decisions at kinks; no input can have it."""
+
 INPUT, OUTPUT, GRAD_INPUT = "input", "output", "grad_input"
 """The names of the only input, of the only output, and of the input's gradient; more of them are ``output.h_n`` and ``grad_input.key``."""
 
@@ -65,11 +68,7 @@ class Call:
         order: tuple[str, ...] = (),
         outputs: tuple[str, ...] = (OUTPUT,),
     ) -> None:
-        given: dict[str, Any] = {
-            "inputs": inputs if isinstance(inputs, Mapping) else {INPUT: inputs},
-            "params": params or {},
-            "constants": constants or {},
-        }
+        given: dict[str, Any] = {"inputs": inputs if isinstance(inputs, Mapping) else {INPUT: inputs}, "params": params or {}}
         given |= {"cotangents": cotangents if isinstance(cotangents, Mapping) else {} if cotangents is None else {OUTPUT: cotangents}}
         given |= {"constants": constants or {}, "buffers": buffers or {}, "order": order, "outputs": outputs}
         for name, value in given.items():
@@ -99,7 +98,7 @@ class Call:
     @property
     def simple(self) -> bool:
         """Whether the call has one input with a gradient and one output, and at most the labels of a loss or the mask of a dropout beside them."""
-        return len(self.inputs) == len(self.outputs) == 1 and set(self.constants) <= {"labels", "target", "mask", "decisions"}
+        return len(self.inputs) == len(self.outputs) == 1 and set(self.constants) <= {"labels", "target", "mask", DECISIONS}
 
     @property
     def target(self) -> npt.NDArray[Any]:
@@ -142,8 +141,7 @@ class Call:
         def cast_to(array: Array) -> Array:
             return array.astype(dtype, copy=False)
 
-        constants = {name: cast_to(value) if value.dtype.kind == "f" else value for name, value in self.constants.items()}
-        return replace(self.each(cast_to), constants=constants)
+        return self.each(cast_to)
 
     def copied(self) -> Call:
         """Return the same call with copies of all arrays, each in the memory order of its original."""
@@ -159,15 +157,16 @@ class Call:
         return self.each(np.ones_like)
 
     def each(self, change: Callable[[Array], Array]) -> Call:
-        """Return the same call with ``change`` applied to every float array except the constants."""
+        """Return the same call with ``change`` applied to every array of real numbers, so not to ids, masks and decisions."""
         inputs, params, cotangents, buffers = (
             {name: change(value) for name, value in arrays.items()} for arrays in (self.inputs, self.params, self.cotangents, self.buffers)
         )
-        return Call(inputs, params, cotangents, self.constants, buffers, self.order, self.outputs)
+        constants = {name: change(value) if value.dtype.kind == "f" and name != DECISIONS else value for name, value in self.constants.items()}
+        return Call(inputs, params, cotangents, constants, buffers, self.order, self.outputs)
 
     def decided(self, decisions: npt.NDArray[Any] | None) -> Call:
         """Return the same call with imposed decisions at kinks; the call itself if there are none."""
-        return self if decisions is None else replace(self, constants={**self.constants, "decisions": decisions})
+        return self if decisions is None else replace(self, constants={**self.constants, DECISIONS: decisions})
 
     def finite(self) -> bool:
         """Return whether all numbers of the call are finite."""

@@ -5,21 +5,22 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from inspect import Parameter
 from typing import Any
 
 import numpy as np
 
-from crosscheck.core.arguments import Argument, Case, Input, Inputs, Labels, Signature, axes_of
+from crosscheck.core.arguments import Argument, Case, Input, Inputs, Labels, Signature, axes_of, name_in_call
 from crosscheck.core.guard import SubjectError, contained
-from crosscheck.core.operation import INPUT, Shape
+from crosscheck.core.operation import DECISIONS, INPUT, Shape
 from crosscheck.pairs.pair import Pair
 
 _DRAWN = 4
 """How many shapes are drawn if ``shapes`` is a function."""
 
-UNNAMED = "_"
-"""Separates an input's name from the number of an axis that was declared by its length alone."""
+UNNAMED = "·"
+"""A letter that no user types: it separates an input's name from the number of an axis that was declared by its length alone."""
 
 
 def declared_cases(pair: Pair, signature: Signature | None, labels: bool) -> list[Case]:
@@ -52,6 +53,8 @@ def _by_name(pair: Pair) -> Case:
     inputs: dict[str, Argument] = {}
     sizes = dict(pair.sizes)
     for name, given in pair.inputs.items():
+        if name == DECISIONS:
+            raise pair.error(f"inputs has an input named {name!r}, which has a meaning of its own; choose another name")
         try:
             one = given if isinstance(given, Argument) else Input(given)
         except (TypeError, ValueError) as error:
@@ -63,7 +66,10 @@ def _by_name(pair: Pair) -> Case:
         inputs[name] = one
     needed = [axis for one in inputs.values() for axis in _named(one)]
     if missing := [axis for axis in needed if axis not in sizes]:
-        raise pair.error(f"the length of the axis {missing[0]!r} is not known; declare sizes={{{missing[0]!r}: 5}}")
+        unused = [axis for axis in pair.sizes if axis not in needed]
+        close = get_close_matches(missing[0], unused, 1) or [axis for axis in unused[:1] if len(missing) == len(unused) == 1]
+        hint = f"sizes has {close[0]!r}: is it the same axis?" if close else f"declare sizes={{{missing[0]!r}: 5}}"
+        raise pair.error(f"the length of the axis {missing[0]!r} is not known; {hint}")
     lengths = {axis: _length(pair, axis, sizes[axis]) for axis in dict.fromkeys(needed)}
     by_user = all(axis in pair.sizes for one in inputs.values() for axis in one.axes if isinstance(axis, str))
     return Case(inputs, lengths, named=by_user)
@@ -80,7 +86,7 @@ def _length(pair: Pair, axis: str, length: Any) -> int:
     except TypeError:
         found = 0
     if found < 1:
-        raise pair.error(f"sizes[{axis!r}] is {length!r}, expected a length of at least 1")
+        raise pair.error(f"sizes[{axis!r}] is {length!r}, expected a whole number of at least 1")
     return found
 
 
@@ -176,9 +182,20 @@ def batch_axis(case: Case) -> str:
     return "" if any(list(one.axes).count(found) > 1 for one in inputs) else found
 
 
+def without_samples(case: Case) -> frozenset[str]:
+    """Return the inputs, by their names in a call, that have no axis of samples; those declared by lengths have one if the lengths agree."""
+    batch = batch_axis(case)
+
+    def has(one: Argument) -> bool:
+        first = one.axes[0] if one.axes else ""
+        return batch in one.axes or (UNNAMED in str(first) and case.sizes[str(first)] == case.sizes[batch])
+
+    return frozenset(name_in_call(name, case.inputs) for name, one in case.inputs.items() if batch and not has(one))
+
+
 def axis_in_words(axis: str) -> str:
     """Return an axis as a user knows it: by its name, or by the number of the axis."""
     name, _, number = axis.rpartition(UNNAMED)
-    if name and number.isdigit():
+    if name:
         return f"axis {number} of {name}"
     return f"axis {axis.removeprefix('axis')}" if axis.removeprefix("axis").isdigit() else axis

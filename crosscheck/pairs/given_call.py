@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.core.arguments import Inputs, flat, quantity_of_output
-from crosscheck.core.operation import INPUT, OUTPUT, Call, RefusedError, Shape
+from crosscheck.core.operation import DECISIONS, INPUT, OUTPUT, Call, RefusedError, Shape
 from crosscheck.references.functions import Output, applied, title
 from crosscheck.references.resolve import Reference, UnknownReferenceError, framework_of, own_parameters, package_of, resolved
 
@@ -265,7 +265,7 @@ def _call(reference: Any, ready: Reference, taken: _Taken, dtype: np.dtype[Any],
     own = {name: INPUT if graded == [name] and INPUT not in names else name for name in names}
     cast = {own[name]: value.astype(dtype, copy=False) if value.dtype.kind == "f" else value for name, value in arrays.items()}
     inputs = {own[name]: cast[own[name]] for name in graded}
-    usual = set(cast) <= {INPUT, "labels"} and next(iter(cast)) == INPUT
+    usual = INPUT in inputs and set(cast) <= {INPUT, "labels"} and next(iter(cast)) == INPUT
     call = Call(inputs, constants={name: value for name, value in cast.items() if name not in inputs}, order=() if usual else tuple(cast))
     return call, {name: own[name] for name in real}, plain
 
@@ -298,7 +298,7 @@ def _names(known: Sequence[str], places: Sequence[int], labels: bool) -> Iterato
     for number, place in enumerate(places):
         if labels and number == 1:
             yield "labels"
-        elif places.count(place) > 1 or not known or place >= len(known) or known[place] == "decisions":
+        elif places.count(place) > 1 or not known or place >= len(known) or known[place] == DECISIONS:
             # Oracles give the name "decisions" a meaning of its own.
             yield str(number) if number else INPUT
         else:
@@ -307,6 +307,8 @@ def _names(known: Sequence[str], places: Sequence[int], labels: bool) -> Iterato
 
 def _with_params(call: Call, reference: Any, ready: Reference, params: Mapping[str, Any]) -> Call:
     """Return the call with a module's own parameters, and those given in their place."""
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params is a {type(params).__name__}, expected a dict of names and arrays")
     own = own_parameters(reference)
     given = {name: as_numpy(value) if is_array(value) else np.asarray(value, np.float64) for name, value in params.items()}
     if ready.shapes is not None and (unknown := [name for name in given if name not in ready.shapes]):

@@ -99,6 +99,8 @@ class Pair(Declaration):
 
     def __post_init__(self) -> None:
         self.validate()
+        if not isinstance(self.inputs, Mapping):
+            raise self.error(f"inputs is a {type(self.inputs).__name__}, expected a dict of names and shapes: {{'a': 'batch n', 'b': 'batch m'}}")
         if self.ties not in ("first", "last", "all", "split"):
             raise self.error(f"ties is {self.ties!r}, expected 'first', 'last', 'all' or 'split'")
         if self.reduction not in ("mean", "sum"):

@@ -13,11 +13,11 @@ from crosscheck.adapters.convention import Convention, Instance
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
 from crosscheck.adapters.match_params import mapped, mapped_buffers, possible_buffers
 from crosscheck.adapters.recognise import recognise
-from crosscheck.core.arguments import Case, Signature, flat, quantity_of_output
+from crosscheck.core.arguments import Case, Signature, flat, name_in_call, quantity_of_output
 from crosscheck.core.guard import SubjectError, contained, silenced
 from crosscheck.core.inputs import EVALUATED, FAMILIES
-from crosscheck.core.operation import DTYPES, INPUT, OUTPUT, Call, Shape, is_grad_input, is_output
-from crosscheck.pairs.cases import batch_axis, declared_cases, without_optional
+from crosscheck.core.operation import DTYPES, OUTPUT, Call, Shape, is_grad_input, is_output
+from crosscheck.pairs.cases import batch_axis, declared_cases, without_optional, without_samples
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepared import Prepared, accepted, is_finite
 from crosscheck.pairs.sizes import BUDGET, Derived, derived
@@ -51,7 +51,7 @@ def prepare_layer(pair: Pair) -> Prepared:
     if pair.mask and (training is None or training.dropped is None):
         raise pair.error(f"mask is {pair.mask!r}, but the reference is not a dropout in training that draws one, such as torch.nn.Dropout(0.5)")
     mask = mask if training and training.dropped else ""
-    layer = AdaptedLayer(convention, layout, pair.reduction, None if training is None else True, mask, absent)
+    layer = AdaptedLayer(convention, layout, pair.reduction, None if training is None else True, mask, absent, shared=without_samples(cases[0]))
     theirs = [parameter.name for parameter in params.values()]
     if unknown := [name for name in pair.param_shapes if name not in theirs]:
         raise pair.error(f"param_shapes names {unknown[0]!r}, but the reference's parameters are: {', '.join(theirs) or 'none'}")
@@ -82,9 +82,7 @@ def _layout(pair: Pair, case: Case, params: dict[str, Parameter], buffers: dict[
     inputs = several(pair.input, case.inputs, "input")
     if isinstance(pair.input, str) and pair.input and len(case.inputs) > 1:
         inputs = {name: Layout(pair.input, pair.sizes) for name, one in list(case.inputs.items())[:1] if one.gradient}
-    differentiable = [name for name, one in case.inputs.items() if one.gradient]
-    if len(differentiable) == 1 and inputs:
-        inputs = {INPUT if name == differentiable[0] else name: layout for name, layout in inputs.items()}
+    inputs = {name_in_call(name, case.inputs): layout for name, layout in inputs.items()}
     names = pair.outputs or tuple(pair.output if isinstance(pair.output, Mapping) else ())
     outputs = {quantity_of_output(name, names): layout for name, layout in several(pair.output, names, "output").items()}
     one, other = (Layout(given if isinstance(given, str) else "", pair.sizes) for given in (pair.input, pair.output))
@@ -108,12 +106,13 @@ def _fixed(pair: Pair, case: Case) -> frozenset[str]:
     """Return the axes that keep their declared lengths."""
     axes, batch = list(case.sizes), batch_axis(case)
     fixed = {axis for axis in axes if pair.fixed_sizes and axis != batch} | ({batch} if pair.fixed_batch else set())
-    for given in pair.fixed:
-        first = next(iter(case.inputs.values())).axes
+    first = next(iter(case.inputs.values())).axes
+    for given in [pair.fixed] if isinstance(pair.fixed, str) else pair.fixed:
         axis = first[given] if isinstance(given, int) and -len(first) <= given < len(first) else given
-        if axis not in axes and not isinstance(axis, int):
-            named = ", ".join(map(repr, axes)) if pair.inputs else f"0 to {len(first) - 1}"
-            raise pair.error(f"fixed names the axis {given!r}, expected one of {named}")
+        if axis not in axes and not (isinstance(axis, int) and axis in first):
+            numbers = [] if pair.inputs else [f"0 to {len(first) - 1}"]
+            named = [repr(axis) for axis in axes if pair.inputs or axis not in first]
+            raise pair.error(f"fixed names the axis {given!r}, expected one of {', '.join([*numbers, *named])}")
         fixed.add(str(axis))
     return frozenset(fixed)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.adapted_layer import AdaptedLayer
-from crosscheck.core.arguments import Case, Labels
+from crosscheck.core.arguments import Case, Labels, name_in_call
 from crosscheck.core.inputs import FAMILIES, Family
 from crosscheck.core.operation import INPUT, OUTPUT, Call, Shape, grad_input_of
 from crosscheck.core.precision import Array
@@ -62,9 +62,9 @@ class Prepared(Ready):
     def order(self) -> tuple[str, ...]:
         """The names of inputs and constants in the order of the arguments; empty for the usual order: the input, and the labels of a loss."""
         inputs = self.cases[0].inputs
-        one = sum(each.gradient for each in inputs.values()) == 1
-        order = tuple(INPUT if each.gradient and one else name for name, each in inputs.items())
-        return () if set(order) <= {INPUT, "labels"} and order[0] == INPUT else order
+        order = tuple(name_in_call(name, inputs) for name in inputs)
+        usual = set(order) <= {INPUT, "labels"} and order[0] == INPUT and next(iter(inputs.values())).gradient
+        return () if usual else order
 
     @property
     def quantities(self) -> list[str]:
@@ -118,9 +118,7 @@ class Prepared(Ready):
         drawn = {name: one.draw(for_input if one.gradient else for_labels, family, case.sizes, dtype) for name, one in case.inputs.items()}
         if case.special is not None:
             drawn[case.special.name] = case.special.change(drawn[case.special.name])
-        inputs = {name: value for name, value in drawn.items() if case.inputs[name].gradient}
-        if len(inputs) == 1:
-            inputs = {INPUT: next(iter(inputs.values()))}
+        inputs = {name_in_call(name, case.inputs): value for name, value in drawn.items() if case.inputs[name].gradient}
         constants = {name: value for name, value in drawn.items() if not case.inputs[name].gradient}
         params = {name: family.parameters(for_params, size).astype(dtype) for name, size in self.param_shapes.items()}
         buffers = {name: family.statistic(for_buffers, size, dtype, name) for name, size in self.buffers.items()}

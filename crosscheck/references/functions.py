@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from crosscheck.core.operation import Call, RefusedError, Shape
+from crosscheck.core.operation import DECISIONS, Call, RefusedError, Shape
 
 
 def title(reference: Any) -> str:
@@ -60,7 +60,7 @@ def refusing(framework: str, reference: Any, call: Call, errors: tuple[type[Exce
         raise
     except errors as error:
         arguments = call.arguments()
-        first, *others = (f"{name} {value.shape}" for name, value in arguments.items() if name != "decisions")
+        first, *others = (f"{name} {value.shape}" for name, value in arguments.items() if name != DECISIONS)
         first = f"an input of shape {call.x.shape}" if len(call.inputs) == 1 and call.simple else first
         given = ", ".join([first, *(others if not call.simple else []), *(f"{name} {value.shape}" for name, value in call.params.items())])
         raise RefusedError(f"{framework}'s {title(reference)} refuses {given}: {reason_of(error)}") from error

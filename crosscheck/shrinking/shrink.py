@@ -17,7 +17,7 @@ import numpy.typing as npt
 from crosscheck.causes.divergence import Divergence
 from crosscheck.checks.check import FailingCall
 from crosscheck.core.arguments import times
-from crosscheck.core.operation import Call
+from crosscheck.core.operation import DECISIONS, Call
 from crosscheck.core.precision import Array
 from crosscheck.pairs.prepared import Prepared
 from crosscheck.shrinking.search import Bits, Enough, Search
@@ -152,7 +152,7 @@ def _labels(search: Search) -> None:
     for name in search.best.constants:
         start, one = search.best, search.what.get(f"constants.{name}")
         given = start.constants[name]
-        if name == "decisions" or given.dtype.kind == "b" or getattr(one and one.argument, "of", "real") not in ("real", "unit"):
+        if name == DECISIONS or given.dtype.kind == "b" or getattr(one and one.argument, "of", "real") not in ("real", "unit"):
             continue
 
         def replaced(bits: Bits, name: str = name, given: npt.NDArray[Any] = given, start: Call = start) -> Call:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crosscheck.core.arguments import Argument, Inputs, Integers, Mask
+from crosscheck.core.arguments import Argument, Inputs, Integers, Mask, name_in_call
 from crosscheck.core.inputs import arranged, memory_of
-from crosscheck.core.operation import INPUT, Call, Shape
+from crosscheck.core.operation import DECISIONS, Call, Shape
 from crosscheck.core.precision import Array
 
 Axis = tuple[str, int]
@@ -41,11 +41,10 @@ class Taken:
 
 def taken(inputs: Inputs, call: Call) -> dict[str, Taken]:
     """Return what the arrays of a call are, by their names, such as ``constants.ids``; those with another number of axes are left out."""
-    alone = sum(one.gradient for one in inputs.values()) == 1
     given = _named(call)
     found: dict[str, Argument] = {}
     for own, one in inputs.items():
-        name = f"inputs.{INPUT if alone else own}" if one.gradient else f"constants.{own}"
+        name = f"inputs.{name_in_call(own, inputs)}" if one.gradient else f"constants.{own}"
         if name in given and given[name].ndim == len(one.axes):
             found[name] = one
     return {name: Taken(one, _limits(one, found, given)) for name, one in found.items()}
@@ -73,7 +72,7 @@ def linked_axes(call: Call, fixed: Callable[[int], bool]) -> list[Linked]:
 def _named(call: Call) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays whose axes may be cut, by name."""
     groups = {"inputs": call.inputs, "params": call.params, "buffers": call.buffers, "constants": call.constants}
-    return {f"{group}.{name}": value for group, arrays in groups.items() for name, value in arrays.items() if name != "decisions"}
+    return {f"{group}.{name}": value for group, arrays in groups.items() for name, value in arrays.items() if name != DECISIONS}
 
 
 def _is_parameter(axis: Axis) -> bool:
@@ -159,7 +158,8 @@ def copied(call: Call, memory: Mapping[str, str]) -> Call:
 
 def numbers_of(call: Call) -> Array:
     """Return the numbers of a call that may be replaced, as one row: input, parameters, upstream gradient, but not running statistics."""
-    return np.concatenate([np.ravel(array) for array in _arrays(call)])
+    arrays = _arrays(call)
+    return np.concatenate([np.ravel(array) for array in arrays]) if arrays else np.empty(0)
 
 
 def with_numbers(call: Call, numbers: Array) -> Call:
@@ -212,5 +212,5 @@ def groups_of(chosen: npt.NDArray[np.bool_], most: int = 64) -> list[npt.NDArray
 
 def whole_arrays(call: Call) -> list[npt.NDArray[Any]]:
     """Return the indices of each array's numbers in :func:`numbers_of`."""
-    ends = np.cumsum([array.size for array in _arrays(call)])
-    return np.split(np.arange(ends[-1]), ends[:-1])
+    ends = np.cumsum([array.size for array in _arrays(call)], dtype=int)
+    return np.split(np.arange(ends[-1]), ends[:-1]) if len(ends) else []

@@ -32,6 +32,7 @@ KINDS: dict[str, tuple[Argument, Callable[[npt.NDArray[Any]], bool]]] = {
     "integers": (Integers("batch time", below=5, also=[3]), lambda x: {0, 3, 4} <= set(np.unique(x)) <= set(range(5))),
     "labels": (Labels("batch time", below="classes"), lambda x: {0, 4} <= set(np.unique(x)) <= set(range(5))),
     "labels without the ignored one": (Labels("batch time", below="classes", ignored=2), lambda x: 2 not in x and {0, 4} <= set(np.unique(x))),
+    "labels with another": (Labels("batch time", below="classes", also=(9,)), lambda x: {0, 4, 9} <= set(np.unique(x)) <= {*range(5), 9}),
     "mask": (Mask("batch time"), lambda x: bool(x.any(axis=-1).all() and not x[:, -1].any() and 1 in x.sum(axis=-1))),
     "mask of what is hidden": (Mask("batch time", hidden=True), lambda x: bool((~x).any(axis=-1).all() and x[:, -1].all())),
 }
@@ -61,6 +62,10 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "kind": (lambda: Input("batch", "odd"), "Input is declared of='odd', expected one of 'real', "),  # type: ignore[arg-type]
     "axis": (lambda: Input("batch 3x"), "the shape 'batch 3x' has the axis '3x'"),
     "length": (lambda: Input((3, 0)), "the shape (3, 0) has the axis 0, expected names and lengths of at least 1"),
+    "no number": (lambda: Integers("batch", below=0), "below is 0, expected a whole number of at least 1, or the name of an axis"),
+    "half a number": (lambda: Labels("batch", below=2.5), "below is 2.5"),  # type: ignore[arg-type]
+    "no name": (lambda: Integers("batch", below="3x"), "below is '3x'"),
+    "one number": (lambda: Integers("batch", below=3, also=3), "also is 3, expected whole numbers, such as (0,)"),  # type: ignore[arg-type]
     "fraction": (lambda: Input((3, 0.5)), "has the axis 0.5"),  # type: ignore[arg-type]
 }
 
@@ -71,6 +76,13 @@ def test_wrong_declaration_names_what_is_wrong(wrong: str) -> None:
     with pytest.raises(ValueError, match="expected") as caught:
         make()
     assert text in str(caught.value)
+
+
+def test_several_masks_hide_no_row_together() -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        padding, attention = (Mask(shape).draw(rng, FAMILIES["normal"], {}, "float32") for shape in ((3, 1, 7), (5, 7)))
+        assert (padding & attention).any(axis=-1).all()
 
 
 def changed(argument: Argument, words: str) -> npt.NDArray[Any]:
