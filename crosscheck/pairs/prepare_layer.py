@@ -122,7 +122,8 @@ def _sizes(draft: Prepared, fixed: frozenset[str]) -> Derived:
     first = draft.cases[0]
     known = next((reference for reference in draft.references if reference.derived is not None), None)
     if known is None or known.derived is None:
-        found = derived(draft.cases, lambda case: accepted(draft, case), fixed, batch_axis(first))
+        compiled = any(getattr(reference.oracle, "compiled", False) for reference in draft.references)
+        found = derived(draft.cases, lambda case: accepted(draft, case), fixed, batch_axis(first), few=compiled)
         some = found.cases if is_finite(draft, first) else ()
         without = [case for case in some if not is_finite(draft, case)]
         return replace(found, cases=tuple(case for case in found.cases if case not in without))

@@ -49,7 +49,7 @@ class _Group:
         return longer[min(variant, len(longer) - 1)]
 
 
-def derived(declared: Sequence[Case], accepts: Callable[[Case], bool], fixed: frozenset[str], batch: str) -> Derived:
+def derived(declared: Sequence[Case], accepts: Callable[[Case], bool], fixed: frozenset[str], batch: str, few: bool = False) -> Derived:
     """Return derived cases for the first declared case.
 
     Parameters
@@ -60,6 +60,8 @@ def derived(declared: Sequence[Case], accepts: Callable[[Case], bool], fixed: fr
         The axes that keep their declared lengths.
     batch : str
         The axis of the samples; empty if there is none.
+    few : bool
+        Whether each size costs much time, so that only one of each kind is wanted: an axis at 1, all axes odd or unequal, all axes longer.
     """
     first = max(declared[:1], key=lambda case: case.elements)
     groups, refused = list[_Group](), list[str]()
@@ -69,7 +71,9 @@ def derived(declared: Sequence[Case], accepts: Callable[[Case], bool], fixed: fr
         group = next((group for together in _together(first, axis, fixed) if (group := _grouped(first, together, accepts)).accepted), None)
         groups += [group] if group else []
         refused += [] if group else [axis]
-    found = dict.fromkeys([*_ones(first, groups), *_mixed(first, groups, accepts, batch), *_equal(first, groups, accepts, batch)])
+    ones, mixed = list(_ones(first, groups)), list(_mixed(first, groups, accepts, batch))
+    some = [*ones[:1], *mixed[:1], *mixed[-1:]] if few else [*ones, *mixed, *_equal(first, groups, accepts, batch)]
+    found = dict.fromkeys(some)
     return Derived(tuple(case for case in found if case not in declared), tuple(refused))
 
 

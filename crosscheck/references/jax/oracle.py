@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -22,10 +22,14 @@ from crosscheck.core.arguments import Signature, flat
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.oracles.theories import Measured
+from crosscheck.oracles.theories.measured import RUNS, SCALES
 from crosscheck.references.functions import REFUSALS, Output, applied, refusing, title, unusable
 from crosscheck.references.jax.noise import perturbed as jax_noise
 
 NAME = f"JAX {jax.__version__}"
+
+_AT_ONCE = RUNS // len(SCALES)
+"""The number of perturbed runs in one batch."""
 
 _KEPT = 256
 """The number of compiled programs in each cache; each program is for one function and one set of shapes."""
@@ -109,6 +113,9 @@ class JaxOracle:
         What the function says of its arguments and results.
     """
 
+    compiled: ClassVar[bool] = True
+    """Whether every new size costs seconds, because XLA compiles for it."""
+
     function: Function
     theory: Rounding = field(default_factory=Measured)
     settings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -153,8 +160,10 @@ class JaxOracle:
         """
         with self._computing(call):
             numbers, run = _perturbed(self._program(call), _kinds(call))
-            drawn = np.random.default_rng(seed).standard_normal((runs, numbers))
-            return _named(call, run(drawn, (scale, underflow, flushed), _given(call))[0])
+            # Always the same number of runs, because XLA compiles for each number.
+            drawn = np.random.default_rng(seed).standard_normal((max(runs, _AT_ONCE), numbers))
+            results = run(drawn, (scale, underflow, flushed), _given(call))[0]
+            return {name: value[:runs] for name, value in _named(call, results).items()}
 
     def largest(self, call: Call) -> tuple[float, float]:
         """Return two largest absolute values: in the forward pass, and in both passes. Infinite results of infinite operands do not count."""
@@ -164,7 +173,7 @@ class JaxOracle:
     def _largest(self, call: Call) -> float:
         with self._computing(call):
             numbers, run = _perturbed(self._program(call), _kinds(call))
-            return float(run(np.zeros((1, numbers)), (0.0, 0.0, 0.0), _given(call))[1][0])
+            return float(run(np.zeros((_AT_ONCE, numbers)), (0.0, 0.0, 0.0), _given(call))[1][0])
 
     def decisions(self, x: Array) -> npt.NDArray[Any] | None:
         """Return the function's decisions at its kinks; None if the kinks are unknown."""

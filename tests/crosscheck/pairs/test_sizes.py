@@ -120,3 +120,12 @@ def test_budget(case: Case) -> None:
     found = derived([case], lambda other: True, frozenset(), "axis0").cases
     assert found
     assert all(one.elements <= max(BUDGET, case.elements) for one in found)
+
+
+def test_one_size_of_each_kind_where_a_size_costs_much_time() -> None:
+    case = of_shape(4, 6, 6)
+    found = [one.shape for one in derived([case], lambda other: True, frozenset(), "axis0", few=True).cases]
+    assert len(found) == 3
+    assert set(found) < set(shapes(case))
+    assert 1 in found[0]
+    assert max(found[2]) > 2 * 6
