@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 import crosscheck
 from crosscheck import Forward, Functions, Integers, Mask, Pair, Settings, Target, Verdict
+from crosscheck.core.operation import PairError
 from crosscheck.core.precision import Array
 from tests.support.faults.outcome import as_outcome, up_to_the_first
 from tests.support.several_inputs import CASES, Wrong
@@ -89,7 +90,39 @@ def half(x: Array, labels: Array) -> tuple[Array, Any]:
     return x * labels, labels
 
 
+def by_frequency(grad: Array, cache: Any) -> Array:
+    ids, table = cache
+    counts = np.bincount(ids.ravel(), minlength=len(table))
+    return np.asarray(of_embedding_backward(grad, cache) / np.maximum(counts, 1)[:, None].astype(grad.dtype))
+
+
+def entropy(p: Array, target: Array) -> tuple[Array, Any]:
+    log, other = (np.maximum(np.log(value), value.dtype.type(-100)) for value in (p, 1 - p))
+    return np.asarray(-(target * log + (1 - target) * other).mean()), (p, target)
+
+
+def entropy_backward(grad: Array, cache: Any) -> Array:
+    p, target = cache
+    return np.asarray(grad * (p - target) / (p * (1 - p)) / p.dtype.type(p.size))
+
+
 RIGHT = {
+    "pattern of declared axes": Pair(
+        Functions(lambda a, b: (a.swapaxes(0, 1) * b, (a, b)), lambda grad, c: ((grad * c[1]).swapaxes(0, 1), grad * c[0].swapaxes(0, 1))),
+        lambda a, b: torch.mul(a.swapaxes(0, 1), b),
+        inputs={"a": "time batch 3", "b": "batch time 3"},
+        sizes={"time": 5, "batch": 2},
+        input={"b": "batch time c -> batch time c"},
+        output="batch time c -> batch time c",
+    ),
+    "average by frequency": Pair(
+        Functions(of_embedding, by_frequency),
+        nn.Embedding(10, 4, scale_grad_by_freq=True),
+        inputs={"ids": Integers("batch time", below=10)},
+        sizes={"batch": 3, "time": 5},
+        params={"table": "weight"},
+    ),
+    "loss that refuses infinity": Pair(Functions(entropy, entropy_backward), nn.BCELoss(), [(4, 3)]),
     "input without a gradient": Pair(
         Functions(linear, lambda grad, x: (grad.T @ x, grad.sum(axis=0))),
         nn.Linear(64, 32),
@@ -134,6 +167,16 @@ RIGHT = {
 def test_right_declaration_matches(name: str) -> None:
     outcome = as_outcome(check(RIGHT[name], only=lambda check: check.endswith(("-normal", "-digits")) or check.startswith("contract-")))
     assert outcome.verdict is Verdict.MATCH, outcome.words
+
+
+def test_misspelt_axis_is_named() -> None:
+    pair = Pair(Functions(shifted, squares_backward), torch.mul, inputs={"x": "bacth n"}, sizes={"batch": 4, "n": 3}, framework="torch")
+    assert "the length of the axis 'bacth' is not known; sizes has 'batch': is it the same axis?" in check(pair).error
+
+
+def test_inputs_in_a_list() -> None:
+    with pytest.raises(PairError, match="inputs is a list, expected a dict of names and shapes"):
+        Pair(Functions(shifted, squares_backward), torch.mul, inputs=["a", "b"])  # type: ignore[arg-type]
 
 
 def test_name_with_a_meaning_of_its_own() -> None:

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from crosscheck.core.arguments import Signature
+from crosscheck.core.arguments import Case, Signature
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.operation import Call
 from crosscheck.oracles.theories import Measured
+from crosscheck.pairs.cases import batch_axis
 from crosscheck.references.pytorch import signatures
 from crosscheck.references.pytorch.oracle import TorchOracle, signature
 
@@ -80,6 +81,16 @@ def test_reference_takes_what_its_signature_says(reference: Any) -> None:
         reference, known, AXES.get(type(reference), 2 if not isinstance(reference, nn.RNNBase | nn.MultiheadAttention | nn.Transformer) else 3)
     )
     assert found == len(known.outputs)
+
+
+@pytest.mark.parametrize(("first", "place"), [(True, 0), (False, 1)])
+def test_samples_of_a_recurrent_layer(first: bool, place: int) -> None:
+    """By default the time comes first, whose length must not be taken for a number of samples."""
+    known = signature(nn.RNN(4, 3, batch_first=first))
+    assert known is not None
+    inputs = known.inputs(3)
+    case = Case(inputs, {"batch": 2, "time": 5})
+    assert inputs["input"].axes[place] == batch_axis(case)
 
 
 @pytest.mark.parametrize("module", [nn.LSTM(4, 3), nn.MultiheadAttention(4, 2), functional.scaled_dot_product_attention], ids=["LSTM", "MHA", "sdpa"])
