@@ -124,7 +124,9 @@ def mapped(
     if len(ways) != 1:
         raise MappingError(_not_one(ways, ours, theirs))
     result |= {way.name: Parameter(way.reference, Layout(way.pattern)) for way in ways[0]}
-    return {name: result[name] for name in subject}, [str(way) for way in ways[0]]
+    alike = [way.name for way in ways[0] if way.declared == way.name]
+    found = [f"same name and shape as in the reference: {', '.join(alike)}"] if alike else []
+    return {name: result[name] for name in subject}, [*found, *(str(way) for way in ways[0] if way.name not in alike)]
 
 
 def _ways(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> Iterator[tuple[Way, ...]]:
