@@ -241,6 +241,8 @@ class Dicts(ObjectConvention):
 
     def grads_in(self, layer: Any) -> dict[str, Any]:
         """Return the gradients in the dict."""
+        if not self.shapes:
+            return {}
         grads = getattr(layer, self.grads, {})
         if not isinstance(grads, Mapping):
             raise SubjectError(f"{self.title}.{self.grads} is a {type(grads).__name__}, expected a dict with the keys of {self.title}.{self.params}")

@@ -31,7 +31,9 @@ __all__ = ["Check", "CheckResult", "Settings", "checks_of"]
 
 
 def checks_of(pair: Declaration) -> list[Check]:
-    """Return all checks of a pair, including checks that turn out not to apply. The list depends only on the declaration."""
+    """Return all checks of a pair, including checks that turn out not to apply; none if the declaration, on which they depend, is wrong."""
+    if pair.wrong is not None:
+        return []
     for kind, checks in _CHECKS.items():
         if isinstance(pair, kind):
             return checks(pair)

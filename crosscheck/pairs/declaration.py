@@ -5,7 +5,9 @@ from __future__ import annotations
 import fnmatch
 import traceback
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,19 @@ from crosscheck.core.precision import Precision
 
 _OWN = Path(__file__).parent.parent
 
+_KEPT: ContextVar[bool] = ContextVar("_KEPT", default=False)
+"""Whether errors of declarations are kept instead of raised."""
+
+
+@contextmanager
+def keeping_errors() -> Iterator[None]:
+    """Keep the errors of declarations, so that a wrong one does not hide the others of its file; :func:`prepare` raises them."""
+    token = _KEPT.set(True)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
 
 class Declaration:
     """Base class of pairs as a user declares them: a subject and its reference."""
@@ -28,16 +43,25 @@ class Declaration:
     dtypes: Sequence[str]  # the precisions that the subject computes in
     expected: Mapping[str, str]  # maps patterns of check names to the reasons why these checks are known to fail
     origin: Path | None = None  # the file that declares the pair, if any
+    wrong: PairError | None = None  # what is wrong with the declaration, if it was made while errors were kept
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "origin", _declaring_file())
+        try:
+            self.validate()
+        except PairError as error:
+            if not _KEPT.get():
+                raise
+            object.__setattr__(self, "wrong", error)
 
     def validate(self) -> None:
-        """Validate the fields that can be checked without preparation, and note the file that declares the pair.
+        """Validate the fields that can be checked without preparation.
 
         Raises
         ------
         PairError
             If a precision is unknown or an expected difference gives no reason.
         """
-        object.__setattr__(self, "origin", _declaring_file())
         if not self.dtypes or [dtype for dtype in self.dtypes if dtype not in DTYPES]:
             raise self.error(f"dtypes is {self.dtypes!r}, expected at least one of {', '.join(DTYPES)} and nothing else")
         for pattern, reason in self.expected.items():
@@ -56,7 +80,11 @@ class Declaration:
     @cached_property
     def title(self) -> str:
         """The pair's name, or else the subject's name, as one line of printable characters for terminals, files and test ids."""
-        own = getattr(self.subject, "title", None) or getattr(self.subject, "__name__", None) or type(self.subject).__name__
+        try:
+            own = getattr(self.subject, "title", None) or getattr(self.subject, "__name__", None)
+        except Exception:  # noqa: BLE001 - a subject's own __getattr__ may raise anything
+            own = None
+        own = own or type(self.subject).__name__
         return printable(self.name or str(own)).replace("\n", "\\n").replace("\t", "\\t")
 
     def reason_expected(self, check: str) -> str:

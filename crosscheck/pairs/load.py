@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NoReturn
 
 from crosscheck.core.guard import Printed, said, where
-from crosscheck.pairs.declaration import Declaration
+from crosscheck.pairs.declaration import Declaration, keeping_errors
 
 
 class LoadingError(ValueError):
@@ -109,7 +109,7 @@ def _executed(path: Path) -> tuple[ModuleType, Printed]:
     sys.modules[name] = module
     printed = Printed()
     try:
-        with _folder_first(path.parent), redirect_stdout(printed), redirect_stderr(printed):
+        with _folder_first(path.parent), keeping_errors(), redirect_stdout(printed), redirect_stderr(printed):
             spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]

@@ -73,8 +73,9 @@ class ModelPair(Declaration):
     expected: Mapping[str, str] = field(default_factory=dict)
     framework: str = ""
 
-    def __post_init__(self) -> None:
-        self.validate()
+    def validate(self) -> None:
+        """Validate the fields that can be checked without preparation; raise :class:`PairError` for the first wrong one."""
+        super().validate()
         if not callable(self.subject):
             raise self.error(f"subject is a {type(self.subject).__name__}, expected a function that returns a fresh network each time it is called")
         if not self.shape or any(not isinstance(size, int) or size < 1 for size in self.shape):

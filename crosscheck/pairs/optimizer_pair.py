@@ -60,8 +60,9 @@ class OptimizerPair(Declaration):
     framework: str = ""
     expected: Mapping[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.validate()
+    def validate(self) -> None:
+        """Validate the fields that can be checked without preparation; raise :class:`PairError` for the first wrong one."""
+        super().validate()
         if not callable(getattr(self.subject, "stepper", None)):
             raise self.error(
                 f"{type(self.subject).__name__} is not an optimizer that crosscheck can call; say how to call it:\n"

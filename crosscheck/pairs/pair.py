@@ -97,8 +97,9 @@ class Pair(Declaration):
     fixed_sizes: bool = False
     fixed: Collection[str | int] = ()
 
-    def __post_init__(self) -> None:
-        self.validate()
+    def validate(self) -> None:
+        """Validate the fields that can be checked without preparation; raise :class:`PairError` for the first wrong one."""
+        super().validate()
         if not isinstance(self.inputs, Mapping):
             raise self.error(f"inputs is a {type(self.inputs).__name__}, expected a dict of names and shapes: {{'a': 'batch n', 'b': 'batch m'}}")
         if self.ties not in ("first", "last", "all", "split"):

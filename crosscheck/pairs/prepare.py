@@ -38,6 +38,8 @@ def prepare(pair: Declaration) -> Any:
     SubjectError
         If the subject cannot be created or copied.
     """
+    if pair.wrong is not None:
+        raise pair.wrong
     known = vars(pair)
     if _READY not in known:
         try:

@@ -240,7 +240,7 @@ def quantity_name(pair: Facts, quantity: Facts) -> str:
 def pair_line(pair: Facts) -> str:
     """Return what a pair's verdict is based on, in one line."""
     if pair["error"]:
-        return str(pair["error"])
+        return str(pair["error"]).removeprefix(f"{pair['name']}: ")
     quantities = [quantity for check in pair["checks"] for quantity in check["quantities"]]
     compared = [quantity for quantity in quantities if quantity["verdict"] in ("match", "mismatch")]
     parts = [counted(len(pair["checks"]), "check"), f"{counted(len(compared), 'quantity', 'quantities')} compared"]

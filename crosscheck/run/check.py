@@ -168,6 +168,8 @@ def check_pair(
 def why_not(pair: Declaration, settings: Settings) -> str:
     """Return why a pair cannot be checked at all; empty if it can."""
     try:
+        if pair.wrong is not None:
+            raise pair.wrong
         names = [check.name for check in checks_of(pair)]
         for pattern in pair.expected:
             if not any(fnmatchcase(name, pattern.partition(":")[0]) for name in names):

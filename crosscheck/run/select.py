@@ -37,14 +37,15 @@ def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequ
         If a pattern matches nothing, or no check is left.
     """
     for pattern in patterns:
-        if not any(_matches(pair, check, pattern) for pair in pairs for check in checks_of(pair)):
+        of_wrong = any(fnmatchcase(pair.title, pattern) for pair in pairs if pair.wrong is not None)
+        if not of_wrong and not any(_matches(pair, check, pattern) for pair in pairs for check in checks_of(pair)):
             raise UsageError(f"{pattern!r} matches no pair and no check;{_nearest(pairs, pattern)} {_what_there_is(pairs)}")
     selections = []
     for pair in pairs:
         every = checks_of(pair)
         wanted = [check for check in every if not patterns or any(_matches(pair, check, pattern) for pattern in patterns)]
         chosen = [check for check in wanted if not dtypes or not check.dtype or check.dtype in dtypes]
-        if chosen:
+        if chosen or (pair.wrong is not None and (not patterns or any(fnmatchcase(pair.title, pattern) for pattern in patterns))):
             selections.append(Selection(pair, chosen, len(every) - len(chosen)))
     if not selections:
         raise UsageError(f"no check is left to run; {_what_there_is(pairs)}")
@@ -66,5 +67,5 @@ def _nearest(pairs: Sequence[Declaration], pattern: str) -> str:
 
 def _what_there_is(pairs: Sequence[Declaration]) -> str:
     titles = ", ".join(pair.title for pair in pairs[:10]) + (", ..." if len(pairs) > 10 else "")
-    names = [check.name for check in checks_of(pairs[0])]
-    return f"the pairs are {titles}; the checks are {names[0]}, ..., {names[-1]} (--list shows all)"
+    names = next((found for pair in pairs if (found := [check.name for check in checks_of(pair)])), [])
+    return f"the pairs are {titles}" + (f"; the checks are {names[0]}, ..., {names[-1]} (--list shows all)" if names else "")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from crosscheck.checks import checks_of
+from crosscheck.core.operation import PairError
 from crosscheck.pairs.load import LoadingError, declared, find
+from crosscheck.pairs.prepare import prepare
 
 HEADER = """
 import crosscheck
@@ -112,16 +116,28 @@ def refused(path: Path) -> str:
         ("def f():\n    return 1 / 0\n\nf()\n", "importing it raised ZeroDivisionError: division by zero ("),
         ("raise SystemExit(3)\n", "importing it raised SystemExit: 3"),
         ("import no_such_module_at_all\n", "No module named 'no_such_module_at_all'"),
-        (HEADER + "A = crosscheck.Pair(Relu(), nn.ReLU(), [(2, 3)], dtypes=['float16'])", "dtypes is ['float16']"),
         ("a = '\x00'\n", "null bytes"),
     ],
-    ids=["no-pair", "twice", "syntax", "indentation", "raises", "exits", "no-module", "bad-pair", "nul"],
+    ids=["no-pair", "twice", "syntax", "indentation", "raises", "exits", "no-module", "nul"],
 )
 def test_file_that_is_no_use(text: str, words: str, tmp_path: Path) -> None:
     path = written(tmp_path, text)
     message = refused(path)
     assert message.startswith(f"{path}: ")
     assert words in message
+
+
+def test_wrong_declaration_is_kept(tmp_path: Path) -> None:
+    """In a file it is a pair that cannot be checked; made anywhere else it raises at once."""
+    path = written(tmp_path, HEADER + "A = crosscheck.Pair(Relu(), nn.ReLU(), [(2, 3)], dtypes=['float16'])\nB = pair('b')\n")
+    wrong, right = declared(path)
+    assert "dtypes is ['float16']" in str(wrong.wrong)
+    assert right.wrong is None
+    assert checks_of(wrong) == []
+    with pytest.raises(PairError, match="dtypes is"):
+        prepare(wrong)
+    with pytest.raises(PairError, match="dtypes is"):
+        replace(wrong)  # type: ignore[type-var]
 
 
 def test_line_of_an_exception(tmp_path: Path) -> None:

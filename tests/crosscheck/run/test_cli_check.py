@@ -147,6 +147,49 @@ def test_headline_and_status(folder: Path, declaration: str, status: int, headli
     assert headline in facts(folder)["headline"]
 
 
+ODD = """
+class Odd(Scale):
+    def __getattr__(self, name):
+        raise KeyError(name)
+"""
+WRONG_ONES = {
+    "setting": ("", "pair(ties='second', name='odd')", "UNDECIDED  odd  ties is 'second', expected 'first', 'last', 'all' or 'split'"),
+    "inputs": ("", "pair(inputs=['x'], name='odd')", "UNDECIDED  odd  inputs is a list, expected a dict"),
+    "attributes": (ODD, "pair(Odd, name='odd')", "UNDECIDED  odd  cannot be prepared: KeyError: "),
+    "attributes of one without a name": (ODD, "pair(Odd)", "UNDECIDED  Odd  cannot be prepared: KeyError: "),
+}
+
+
+@pytest.mark.parametrize("only", [(), ("--only", "[oO]dd", "--only", "Scale")], ids=["all", "only"])
+@pytest.mark.parametrize("name", WRONG_ONES)
+def test_one_wrong_declaration_leaves_the_others(folder: Path, capsys: pytest.CaptureFixture[str], name: str, only: tuple[str, ...]) -> None:
+    before, wrong, line = WRONG_ONES[name]
+    declare(folder, f"{before}\nPAIRS = [{wrong}, pair()]")
+    assert main(["check", "pairs.py", *only]) == 2
+    out = capsys.readouterr().out
+    assert line in out
+    assert f"MATCH     Scale  {CHECKS} checks" in out or f"MATCH  Scale  {CHECKS} checks" in out
+
+
+def test_layer_without_parameters_may_keep_empty_lists(folder: Path) -> None:
+    declare(
+        folder,
+        """
+class Sigmoid:
+    def __init__(self):
+        self.params, self.grads = [], []
+    def forward(self, x):
+        self.out = 1 / (1 + np.exp(-x))
+        return self.out
+    def backward(self, grad):
+        return grad * (1 - self.out) * self.out
+import crosscheck, torch
+PAIR = crosscheck.Pair(Sigmoid(), torch.nn.Sigmoid(), [(4, 5)])
+""",
+    )
+    assert main(["check", "pairs.py"]) == 0
+
+
 def test_interrupted_run_reports_what_it_has(folder: Path) -> None:
     declare(
         folder,
