@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,6 @@ class NetworkReference(ABC, Generic[Layer]):
 
     Attributes
     ----------
-    name : str
-        The framework and its version, for reports.
-    converted : frozenset of str
-        Names of optimizer states that the framework defines differently from PyTorch; they are converted in both directions.
     layers : mapping of str to layer
         The layers, in the order of the forward pass.
     loss : layer
@@ -42,9 +38,6 @@ class NetworkReference(ABC, Generic[Layer]):
         Whether references in float32 may multiply in TF32 on a GPU.
     """
 
-    name: ClassVar[str]
-    converted: ClassVar[frozenset[str]] = frozenset()
-
     layers: Mapping[str, Layer]
     loss: Layer
     settings: Settings
@@ -52,6 +45,16 @@ class NetworkReference(ABC, Generic[Layer]):
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     device: str = "cpu"
     tf32: bool = False
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The framework and its version, for reports."""
+
+    @property
+    def converted(self) -> frozenset[str]:
+        """Names of optimizer states that the framework defines differently from PyTorch; they are converted in both directions."""
+        return frozenset()
 
     @cached_property
     def wiring(self) -> dict[str, tuple[str, ...]]:

@@ -67,7 +67,10 @@ def parameter_shapes(layer: JaxOracle) -> dict[str, tuple[int, ...]]:
 class JaxNetwork(NetworkReference[JaxOracle]):
     """A reference network of JAX functions; the shapes of each function's parameters are known."""
 
-    name = NAME
+    @property
+    def name(self) -> str:
+        """The framework and its version, for reports."""
+        return NAME
 
     def __post_init__(self) -> None:
         device_of(self.device)

@@ -1,7 +1,8 @@
-"""Keras on JAX: a reference network of Keras layers that trains with a Keras optimizer; each step is one compiled function.
+"""Keras on JAX: a reference network of Keras layers, each step one compiled function.
 
-It extends :class:`crosscheck.references.jax.training.JaxNetwork` by an update with ``stateless_apply``. The harness names and defines optimizer
-states as PyTorch does, so Keras' states are converted. Settings for which Keras' formulas differ are refused.
+It extends :class:`crosscheck.references.jax.training.JaxNetwork` by an update with the ``stateless_apply`` of a Keras optimizer. The harness names
+and defines optimizer states as PyTorch does, so Keras' states are converted. Where Keras' formula is another than PyTorch's, the harness's own rule
+updates the parameters, as in a network of JAX functions.
 """
 
 from __future__ import annotations
@@ -24,22 +25,28 @@ __all__ = ["NAME", "KerasNetwork", "Network", "layers_of", "parameter_shapes"]
 
 @dataclass(frozen=True)
 class KerasNetwork(JaxNetwork):
-    """A reference network of Keras layers and a Keras optimizer; raises ``TypeError`` if Keras has no optimizer with the settings."""
+    """A reference network of Keras layers, and of a Keras optimizer if Keras has one with the settings."""
 
-    name = NAME
-    converted = frozenset({"momentum"})  # Keras keeps a velocity
+    @property
+    def name(self) -> str:
+        """The network's name in reports, which says if only the layers are Keras'."""
+        return NAME if self.updates else f"{NAME} layers"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @property
+    def converted(self) -> frozenset[str]:
+        """The states that Keras defines in another way: its momentum is a velocity."""
+        return frozenset({"momentum"} if self.updates else ())
+
+    @property
+    def updates(self) -> bool:
+        """Whether Keras has an optimizer with the settings. Its weight decay is decoupled, and its RMSprop and Adam add epsilon elsewhere."""
         s = self.settings
-        if not isinstance(s, SgdSettings | AdadeltaSettings) or s.weight_decay or (isinstance(s, SgdSettings) and s.dampening):
-            raise TypeError(
-                f"the settings are {s}, expected SGD without dampening or Adadelta, both without weight decay: Keras' weight decay is decoupled, and "
-                "its RMSprop and Adam add epsilon elsewhere; use crosscheck.references.jax.training.JaxNetwork with the same layers"
-            )
+        return isinstance(s, SgdSettings | AdadeltaSettings) and not s.weight_decay and not (isinstance(s, SgdSettings) and s.dampening)
 
     def update(self, param: Any, grad: Any, state: Mapping[str, Any], lr: Any) -> tuple[Any, dict[str, Any]]:
-        """Return a parameter and its state after a step of the Keras optimizer with learning rate ``lr``."""
+        """Return a parameter and its state after a step with learning rate ``lr``."""
+        if not self.updates:
+            return super().update(param, grad, state, lr)
         with in_precision(param.dtype):
             # Each step creates a new optimizer, because the state is an argument and a result of the step.
             with jax.ensure_compile_time_eval():
