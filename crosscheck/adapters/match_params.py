@@ -11,8 +11,9 @@ may have no statistics at all. Statistics of the reference without a match are n
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -100,11 +101,13 @@ def mapped(
     known = ", ".join(subject) or "none"
     for name in declared:
         if name not in subject:
-            raise MappingError(f"params has the key {name!r}, expected a parameter of your code: {known}")
+            raise MappingError(f"params has the key {name!r}, expected a parameter of your code: {known}{_nearest(name, subject)}")
     result = {name: parse(name, declaration, sizes) for name, declaration in declared.items()}
     for name, parameter in result.items():
         if reference is not None and parameter.name not in reference:
-            raise MappingError(f"params[{name!r}] is {parameter.name!r}, expected a parameter of the reference: {', '.join(reference) or 'none'}")
+            names = ", ".join(reference) or "none"
+            hint = _nearest(parameter.name, reference)
+            raise MappingError(f"params[{name!r}] is {parameter.name!r}, expected a parameter of the reference: {names}{hint}")
     taken = [parameter.name for parameter in result.values()]
     if twice := [name for name in taken if taken.count(name) > 1]:
         both = ", ".join(repr(name) for name, parameter in result.items() if parameter.name == twice[0])
@@ -127,6 +130,12 @@ def mapped(
     alike = [way.name for way in ways[0] if way.declared == way.name]
     found = [f"same name and shape as in the reference: {', '.join(alike)}"] if alike else []
     return {name: result[name] for name in subject}, [*found, *(str(way) for way in ways[0] if way.name not in alike)]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Return a suggestion of the most similar name; empty if none is similar."""
+    near = get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _ways(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> Iterator[tuple[Way, ...]]:

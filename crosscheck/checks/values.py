@@ -15,7 +15,7 @@ from crosscheck.core.arguments import Case
 from crosscheck.core.check_layer import LayerCheck, check_layer
 from crosscheck.core.inputs import FAMILIES, arranged, memory_of
 from crosscheck.core.judge import NO_ORACLE, UNLIMITED, Judgement, Kind, Verdict, judge
-from crosscheck.core.operation import Arrays, Call, RefusedError
+from crosscheck.core.operation import DTYPES, Arrays, Call, RefusedError
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
 from crosscheck.pairs.cases import batch_axis
@@ -24,6 +24,8 @@ from crosscheck.references.resolve import Reference
 
 CONVENTION = "this is a convention"
 """Part of the reason if code is finite where the reference is NaN, or the other way round."""
+
+DTYPES_HINT = "if it computes in this precision alone, declare dtypes="
 
 NO_WITNESS = "the reference's own rounding errors were not used: "
 """Prefix of a note; the reason follows."""
@@ -100,6 +102,9 @@ def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: C
         judgements = [_alike(judgement, check, special) for judgement in judgements]
     if check.no_witness and not any(note.startswith(NO_WITNESS) for note in result.notes):
         result.notes.append(f"{NO_WITNESS}{check.no_witness}")
+    others = {str(value.dtype) for value in check.found.values()} & {*DTYPES} - {dtype}
+    if others and not any(DTYPES_HINT in note for note in result.notes):
+        result.notes.append(f"your code returned {', '.join(others)}; {DTYPES_HINT}{(*sorted(others),)!r}")
     to_examine = result.divergence is None
     for judgement in judgements:
         # A difference in NaNs has no small case: whether it is a fault is a question of convention.

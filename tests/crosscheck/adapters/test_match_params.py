@@ -106,6 +106,8 @@ ERRORS: dict[str, tuple[Shapes, Mapping[str, tuple[int, ...]] | None, dict[str, 
         ["your code has the parameters W; the reference has weight, bias: nothing in your code is left for 'weight', 'bias'", "{'NAME': 'weight'}"],
     ),
     "none-of-its-own": ({}, {"weight": WEIGHT}, {}, ["your code has the parameters none; the reference has weight: nothing in your code is left"]),
+    "misspelt": ({"weights": (5, 3)}, {"weight": WEIGHT}, {"wieghts": "weight"}, ["a parameter of your code: weights; did you mean 'weights'?"]),
+    "misspelt reference": ({"W": (5, 3)}, {"weight": WEIGHT}, {"W": "wieght"}, ["of the reference: weight; did you mean 'weight'?"]),
     "unknown": ({"W": (5, 3)}, {"weight": WEIGHT}, {"V": "weight"}, ["params has the key 'V', expected a parameter of your code: W"]),
     "unknown-reference": (
         {"W": (5, 3)},

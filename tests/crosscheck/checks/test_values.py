@@ -141,3 +141,11 @@ def test_fault_is_seen_in_single_precision_alone(name: str) -> None:
     assert Verdict.MISMATCH not in double.values()
     assert Verdict.MATCH in double.values()
     assert Verdict.MISMATCH in single.values()
+
+
+@pytest.mark.parametrize(("own", "hint"), [("float64", "declare dtypes=('float64',)"), ("float32", "declare dtypes=('float32',)")])
+def test_code_of_one_precision_is_told_how_to_say_so(own: str, hint: str) -> None:
+    pair = Pair(elementwise(lambda x: (2 * x).astype(own), lambda grad, x: (2 * grad).astype(own)), lambda x: 2 * x, [(3, 4)], framework="torch")
+    results = check(pair, only=lambda check: check.endswith("-normal")).results
+    notes = {result.check: [note for note in result.notes if hint in note] for result in results}
+    assert {name: len(found) for name, found in notes.items()} == {f"values-{dtype}-normal": int(dtype != own) for dtype in ("float64", "float32")}
