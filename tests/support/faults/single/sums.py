@@ -162,7 +162,7 @@ class CountedInHalf(RowMean):
         return np.asarray(min(x.shape[1], 2048), dtype=x.dtype) if single(x) else super().count(x)
 
 
-@planted(MEAN, at="output", hidden="a sum is right to three digits, and a tolerance of 1e-2 passes")
+@planted(MEAN, at="output", cause="lower precision", hidden="a sum is right to three digits, and a tolerance of 1e-2 passes")
 class AddedUpInHalf(RowMean):
     """The sum of a row of single precision is kept in half precision."""
 
