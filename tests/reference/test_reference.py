@@ -69,10 +69,10 @@ CASES = {
     "momentum": Case(plain, SgdSettings(0.1, 0.9), ("jax", "keras")),
     "nesterov": Case(plain, SgdSettings(0.1, 0.9, nesterov=True), ("jax", "keras")),
     "adadelta": Case(plain, AdadeltaSettings(), ("jax", "keras")),
-    "dampened": Case(plain, SgdSettings(0.1, 0.9, 0.5, weight_decay=0.01)),
-    "rmsprop": Case(plain, RmspropSettings(momentum=0.5)),
-    "adam": Case(plain, AdamSettings(amsgrad=True)),
-    "adamw": Case(plain, AdamSettings(decoupled=True, weight_decay=0.1)),
+    "dampened": Case(plain, SgdSettings(0.1, 0.9, 0.5, weight_decay=0.01), ("jax", "keras")),
+    "rmsprop": Case(plain, RmspropSettings(momentum=0.5), ("jax", "keras")),
+    "adam": Case(plain, AdamSettings(amsgrad=True), ("jax", "keras")),
+    "adamw": Case(plain, AdamSettings(decoupled=True, weight_decay=0.1), ("jax", "keras")),
     "frozen": Case(plain, SgdSettings(0.1), ("jax", "keras"), frozenset({"conv"})),
     "residual": Case(residual, SgdSettings(0.1, 0.9)),
 }
@@ -215,12 +215,6 @@ def test_noise_is_of_the_size_that_was_asked_for() -> None:
     changed = {name: noisy.params[name] / calm.params[name] - 1 for name in calm.params}
     assert [name for name, value in changed.items() if np.abs(value).max() > 1e-12] == ["linear.weight"]
     assert 0.5e-6 < np.std(changed["linear.weight"]) < 2e-6
-
-
-@pytest.mark.parametrize("settings", [AdamSettings(), RmspropSettings(), SgdSettings(0.1, 0.9, 0.5), SgdSettings(0.1, weight_decay=0.1)])
-def test_steps_that_keras_does_not_take(settings: Settings) -> None:
-    with pytest.raises(TypeError, match="expected SGD without dampening or Adadelta"):
-        reference.keras.network(plain().layers, scratch.SoftmaxCrossEntropy(), settings)
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,8 @@ class GradientReused(Conv2d):
     def backward(self, grad_output: Array) -> Array:
         grad_input = super().backward(grad_output)
         memory = getattr(self, "_memory", None)
-        fits = memory is not None and memory.shape[1:] == grad_input.shape[1:] and memory.dtype == grad_input.dtype
-        if not fits or len(memory) < len(grad_input):
+        alike = memory is not None and memory.shape[1:] == grad_input.shape[1:] and memory.dtype == grad_input.dtype
+        if memory is None or not alike or len(memory) < len(grad_input):
             self._memory = memory = np.empty_like(grad_input)
         memory[: len(grad_input)] = grad_input
         return np.asarray(memory[: len(grad_input)])
