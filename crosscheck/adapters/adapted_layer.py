@@ -74,8 +74,7 @@ class AdaptedLayer:
         result: Results = {}
         for name in [name for name in single[0] if all(name in part for part in single)]:
             try:
-                added = name.endswith(".grad") or name in map(call.grad_input, self.shared & {*call.inputs})
-                result[name] = self._combined(name, [part[name] for part in single], mean, added)
+                result[name] = self._combined(name, [part[name] for part in single], mean, self._is_of_all(name, call))
             except SubjectError as error:
                 failed.append(error)
         if failed:
@@ -91,6 +90,10 @@ class AdaptedLayer:
 
         cotangents = {name: value[one] if value.ndim else np.asarray(value * share, value.dtype) for name, value in call.cotangents.items()}
         return replace(call, inputs=cut(call.inputs), cotangents=cotangents, constants=cut(call.constants))
+
+    def _is_of_all(self, quantity: str, call: Call) -> bool:
+        """Return whether a quantity is a gradient of something that all samples share: a parameter, or an input without an axis of samples."""
+        return quantity.endswith(".grad") or quantity in map(call.grad_input, self.shared & {*call.inputs})
 
     def _combined(self, name: str, parts: list[Array], mean: float, added: bool) -> Array:
         """Combine the values of a quantity for single samples into its value for the batch."""
@@ -194,8 +197,7 @@ class AdaptedLayer:
     def received(self, quantity: str, value: Any, call: Call) -> Array:
         """Return a copy of a subject's result in the reference's layout; raise :class:`SubjectError` if the result is not an array that fits."""
         layout, like = self._expected(call)[quantity]
-        shared = quantity.endswith(".grad") or any(call.grad_input(name) == quantity for name in self.shared & {*call.inputs})
-        one_sample = self.convention.one_sample and not shared
+        one_sample = self.convention.one_sample and not self._is_of_all(quantity, call)
         if quantity in self.whole:
             value = as_whole_numbers(value, quantity, call.dtype)
         return layout.received(value, quantity, call.dtype, one_sample, _PLENTY + (0 if like is None else 2 * like.size))

@@ -327,8 +327,8 @@ class _Comparison:
         """Return the judgement on an output that holds whole numbers, which must be equal."""
         if found.dtype.kind not in "iub":
             return Judgement(place, Kind.ISOLATED, Verdict.MISMATCH, found.size, reason=f"the dtype is {found.dtype}, expected whole numbers")
-        if found.size and float(np.abs(expected).max()) > _EXACT:
-            reason = f"whole numbers beyond 2**53 cannot be compared: the largest is {float(np.abs(expected).max()):.0f}"
+        if (largest := float(np.abs(expected).max(initial=0.0))) > _EXACT:
+            reason = f"whole numbers beyond 2**53 cannot be compared: the largest is {largest:.0f}"
             return Judgement(place, Kind.ISOLATED, Verdict.UNDECIDED, found.size, reason=reason)
         double = Precision(np.dtype(np.float64), self.precision.elements)
         return judge(place, Kind.ISOLATED, found.astype(np.float64), expected, self.context.bounds[place.quantity], double)

@@ -37,19 +37,23 @@ def selected(pairs: Sequence[Declaration], patterns: Sequence[str], dtypes: Sequ
         If a pattern matches nothing, or no check is left.
     """
     for pattern in patterns:
-        of_wrong = any(fnmatchcase(pair.title, pattern) for pair in pairs if pair.wrong is not None)
-        if not of_wrong and not any(_matches(pair, check, pattern) for pair in pairs for check in checks_of(pair)):
+        if not any(_is_wrong(pair, [pattern]) or any(_matches(pair, check, pattern) for check in checks_of(pair)) for pair in pairs):
             raise UsageError(f"{pattern!r} matches no pair and no check;{_nearest(pairs, pattern)} {_what_there_is(pairs)}")
     selections = []
     for pair in pairs:
         every = checks_of(pair)
         wanted = [check for check in every if not patterns or any(_matches(pair, check, pattern) for pattern in patterns)]
         chosen = [check for check in wanted if not dtypes or not check.dtype or check.dtype in dtypes]
-        if chosen or (pair.wrong is not None and (not patterns or any(fnmatchcase(pair.title, pattern) for pattern in patterns))):
+        if chosen or _is_wrong(pair, patterns):
             selections.append(Selection(pair, chosen, len(every) - len(chosen)))
     if not selections:
         raise UsageError(f"no check is left to run; {_what_there_is(pairs)}")
     return selections
+
+
+def _is_wrong(pair: Declaration, patterns: Sequence[str]) -> bool:
+    """Return whether a pair has no checks because its declaration is wrong, and is asked for: by its name, or as all are without patterns."""
+    return pair.wrong is not None and (not patterns or any(fnmatchcase(pair.title, pattern) for pattern in patterns))
 
 
 def _matches(pair: Declaration, check: Check, pattern: str) -> bool:
