@@ -146,7 +146,7 @@ class Call:
     def copied(self) -> Call:
         """Return the same call with copies of all arrays, each in the memory order of its original."""
         constants = {name: value.copy(order="K") for name, value in self.constants.items()}
-        return replace(self.each(lambda array: array.copy(order="K")), constants=constants)
+        return replace(replace(self, constants={}).each(lambda array: array.copy(order="K")), constants=constants)
 
     def magnitudes(self) -> Call:
         """Return the same call with every float array replaced by its absolute values."""

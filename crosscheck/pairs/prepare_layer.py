@@ -124,9 +124,9 @@ def _sizes(draft: Prepared, fixed: frozenset[str]) -> Derived:
     if known is None or known.derived is None:
         compiled = any(getattr(reference.oracle, "compiled", False) for reference in draft.references)
         found = derived(draft.cases, lambda case: accepted(draft, case), fixed, batch_axis(first), few=compiled)
-        some = found.cases if is_finite(draft, first) else ()
-        without = [case for case in some if not is_finite(draft, case)]
-        return replace(found, cases=tuple(case for case in found.cases if case not in without))
+        if not is_finite(draft, first):
+            return found
+        return replace(found, cases=tuple(case for case in found.cases if is_finite(draft, case)))
     same = (_of_shapes(first, tuple(case.shapes.values())) for case in known.derived)
     cases = [case for case in same if case is not None and not any(case.sizes[axis] != first.sizes[axis] for axis in fixed & {*first.sizes})]
     return Derived(tuple(case for case in cases if accepted(draft, case)), tuple(axis for axis in known.refused if axis in first.sizes))
