@@ -20,22 +20,11 @@ import numpy as np
 
 from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import Layout, LayoutError, Parameter
+from crosscheck.adapters.naming import PARAMETERS, same_name, same_statistic
 from crosscheck.core.operation import Shape
 
 LayerShapes = Mapping[str, Mapping[str, Shape]]
 """For each layer of a network, the shapes of its parameters by name."""
-
-_PARAMETERS = (
-    {"weight", "weights", "w", "kernel", "kernels", "filter", "filters", "filt", "f", "gamma"},
-    {"bias", "biases", "b", "beta"},
-)
-"""Names in common use for the same parameter, one set for each parameter."""
-
-_STATISTICS = (
-    {"running_mean", "moving_mean", "run_mean", "mean_running", "global_mean"},
-    {"running_var", "running_variance", "moving_var", "moving_variance", "run_var", "var_running", "global_var"},
-)
-"""Names in common use for the same running statistic, one set for each statistic."""
 
 _AXES = "abcdefgh"
 
@@ -144,16 +133,11 @@ def _ways(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -
         yield ()
         return
     (name, shape), *others = subject.items()
-    named = [other for other in reference if _same_name(name, other, _PARAMETERS)]
+    named = [other for other in reference if same_name(name, other, PARAMETERS)]
     for partner in named if len(named) == 1 else reference:
         rest = {other: expected for other, expected in reference.items() if other != partner}
         for way in _ways_of(name, shape, partner, reference[partner]):
             yield from ((way, *following) for following in _ways(dict(others), rest))
-
-
-def _same_name(name: str, other: str, known: Sequence[set[str]]) -> bool:
-    name, other = name.lower(), other.lower()
-    return name == other or any(name in names and other in names for names in known)
 
 
 def _ways_of(name: str, shape: Shape | None, partner: str, expected: Shape) -> list[Way]:
@@ -207,11 +191,6 @@ def _not_one(ways: Sequence[tuple[Way, ...]], subject: Mapping[str, Shape | None
 
 def _example(names: Sequence[str]) -> str:
     return "    params={" + ", ".join(f'"{name}": "NAME: PATTERN"' for name in names) + '}, such as "weight: i o -> o i"'
-
-
-def same_statistic(name: str, other: str) -> bool:
-    """Return whether two names are in common use for the same running statistic; a module's name before them (``bn.running_mean``) does not count."""
-    return _same_name(name.rpartition(".")[2], other.rpartition(".")[2], _STATISTICS)
 
 
 def possible_buffers(instance: Instance) -> dict[str, Shape | None]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import Convention, ConventionError, expect_instance, methods_in_words
-from crosscheck.adapters.match_params import same_statistic
+from crosscheck.adapters.naming import same_statistic
 from crosscheck.adapters.objects import Attributes, Dicts, Updating, array_attributes
 from crosscheck.references.resolve import framework_of
 

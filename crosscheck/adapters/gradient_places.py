@@ -1,0 +1,121 @@
+"""Where the gradient of an array is, by the names in common use and by what a backward pass wrote."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from crosscheck.adapters.naming import COLLECTIONS, GRADIENTS, VALUES, gradient_names
+from crosscheck.adapters.object_graph import Path, arrays_in, read
+from crosscheck.core.guard import SubjectError
+
+Rule = tuple[str | int, ...]
+"""How the place of a gradient follows from that of its parameter."""
+
+_NOTHING = (LookupError, AttributeError, TypeError, SubjectError)
+"""What reading a place raises where there is nothing."""
+
+
+def gradient_places(root: Any, after: Any, arrays: Mapping[Path, Any]) -> dict[Path, tuple[Path, bool]]:
+    """Return the place of the gradient for each array that has one, and whether something is there.
+
+    The arrays of one object or dict follow one rule, and the rule that finds the most gradients is taken. What a backward pass wrote decides, if one
+    has run.
+    """
+    holders, result = defaultdict[Path, list[Path]](list), dict[Path, tuple[Path, bool]]()
+    for path in arrays:
+        holders[path[:-1]].append(path)
+    for paths in holders.values():
+        found = {} if after is None else _by_rule(root, paths, lambda place: 2 * _was_written(root, after, place))
+        if not found and after is not None:
+            found = _by_any_name(root, after, {path: arrays[path] for path in paths})
+        result |= found or _by_rule(root, paths, lambda place: _is_there(root, place))
+    return result
+
+
+def _by_rule(root: Any, paths: Iterable[Path], hits: Callable[[Path], int]) -> dict[Path, tuple[Path, bool]]:
+    """Return the places of gradients by the rule with the most hits; empty if no rule has one."""
+    rules, scores = defaultdict[Rule, dict[Path, Path]](dict), dict[tuple[Rule, Path], int]()
+    for path in paths:
+        for rule, place in _candidates(root, path):
+            rules[rule][path], scores[rule, path] = place, hits(place)
+    best = max(rules, key=lambda rule: sum(scores[rule, path] for path in rules[rule]), default=None)
+    if best is None or not any(scores[best, path] for path in rules[best]):
+        return {}
+    gradients = {place for path, place in rules[best].items() if scores[best, path]}
+    return {path: (place, scores[best, path] > 0) for path, place in rules[best].items() if path not in gradients}
+
+
+def _candidates(root: Any, path: Path) -> Iterator[tuple[Rule, Path]]:
+    """Yield the places where the gradient of the array at ``path`` may be, each with a rule that other arrays follow in their way."""
+    *_, last = path
+    homes = list[tuple[Rule, Path]]()
+    for at, key in enumerate(path):
+        if key in COLLECTIONS or (key in VALUES and at == len(path) - 1):
+            homes += [((at, other), (*path[:at], other, *path[at + 1 :])) for other in GRADIENTS]
+        elif isinstance(key, str) and at < len(path) - 1:
+            yield from (((at, pattern), (*path[:at], other, *path[at + 1 :])) for pattern, other in gradient_names(key))
+    homes += [((), path)]
+    homes += [((at, "in", other), (*path[:at], other, *path[at:])) for at in range(len(path) - 1, -1, -1) for other in GRADIENTS]
+    for rule, home in homes:
+        if rule:
+            yield rule, home
+        if isinstance(last, str):
+            yield from (((*rule, pattern), (*home[:-1], name)) for pattern, name in gradient_names(last))
+    if last == 0 and len(path) > 2 and path[-3] in COLLECTIONS and _is_pair(read(root, path[:-1])):
+        yield ("pair",), (*path[:-1], 1)
+
+
+def _is_pair(value: Any) -> bool:
+    """Return whether a value is a pair of a parameter and its gradient."""
+    return isinstance(value, tuple | list) and len(value) == 2 and (value[1] is None or np.shape(value[0]) == np.shape(value[1]))
+
+
+def _by_any_name(root: Any, after: Any, arrays: Mapping[Path, Any]) -> dict[Path, tuple[Path, bool]]:
+    """Return the places of gradients whose names follow no common pattern: a backward pass wrote arrays of the parameters' shapes there.
+
+    Every array has to have one, at a place that differs from its own in one name: in the same way for all of them.
+    """
+    rules = defaultdict[Rule, dict[Path, tuple[Path, bool]]](dict)
+    for place, value in arrays_in(after):
+        for path, own in arrays.items():
+            if np.shape(own) == np.shape(value) and (rule := _difference(path, place)) and _was_written(root, after, place):
+                rules[rule][path] = (place, True)
+    complete = [found for found in rules.values() if len(found) == len(arrays)]
+    return complete[0] if len(complete) == 1 else {}
+
+
+def _difference(path: Path, place: Path) -> Rule:
+    """Return how a place differs from a path in one name: by what surrounds the name, or by another name; empty if otherwise."""
+    others = [at for at, (one, other) in enumerate(zip(path, place, strict=False)) if one != other]
+    if len(path) != len(place) or len(others) != 1:
+        return ()
+    at = others[0]
+    name, other = path[at], place[at]
+    if not isinstance(name, str) or not isinstance(other, str):
+        return ()
+    before, found, following = other.partition(name)
+    return (at, before, following) if found else (at, other) if at < len(path) - 1 or name in VALUES else ()
+
+
+def _is_there(root: Any, place: Path) -> int:
+    """Return 2 if there is an array, 1 if there is room for one: None, or a dict or list that is empty so far."""
+    try:
+        value = read(root, place)
+    except _NOTHING:
+        try:
+            holder = read(root, place[:-1])
+        except _NOTHING:
+            return 0
+        return int(isinstance(holder, dict | list) and not holder)
+    return 2 if isinstance(value, np.ndarray | np.generic | float) else int(value is None)
+
+
+def _was_written(root: Any, after: Any, place: Path) -> bool:
+    """Return whether there is an array that was not there before, or has changed."""
+    if _is_there(after, place) < 2:
+        return False
+    return _is_there(root, place) < 2 or not np.array_equal(read(root, place), read(after, place), equal_nan=True)
