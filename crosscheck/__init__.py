@@ -1,10 +1,10 @@
 """crosscheck says whether a hand-written neural network is right, and if not, where, by how much, and most likely why.
 
-Start with a pair of your code and its reference: :class:`Pair` for a layer or a loss, with the adapters :class:`Dicts`, :class:`Attributes` and
-:class:`Updating` for objects, :class:`Functions` and :class:`LossFunction` for functions; :class:`OptimizerPair` with :class:`Holding`,
-:class:`Updater` or :class:`UpdateFunction`; :class:`ModelPair` with :class:`Network` or :class:`WholeStep`. :func:`check` returns the verdict, and
-:func:`parametrize_with_checks` makes pytest tests. Inside an existing test, :func:`assert_close` compares one result. Saved scripts of small cases
-call :func:`load` and :func:`reproduce`.
+Start with a pair of your code and its reference: :class:`Pair` for a layer or a loss, with the adapters :class:`Layer`, :class:`Dicts`,
+:class:`Attributes` and :class:`Updating` for objects, :class:`Functions` and :class:`LossFunction` for functions; :class:`OptimizerPair` with
+:class:`Holding`, :class:`Updater` or :class:`UpdateFunction`; :class:`ModelPair` with :class:`Network` or :class:`WholeStep`. :func:`check` returns
+the verdict, and :func:`parametrize_with_checks` makes pytest tests. Inside an existing test, :func:`assert_close` compares one result. Saved scripts
+of small cases call :func:`load` and :func:`reproduce`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crosscheck.adapters.functions import Forward as Forward
     from crosscheck.adapters.functions import Functions as Functions
     from crosscheck.adapters.functions import LossFunction as LossFunction
+    from crosscheck.adapters.layer_object import Layer as Layer
     from crosscheck.adapters.network import Network as Network
     from crosscheck.adapters.network import Part as Part
     from crosscheck.adapters.objects import Attributes as Attributes
@@ -62,6 +63,7 @@ _HOMES = {
     "Input": "core.arguments",
     "Integers": "core.arguments",
     "Labels": "core.arguments",
+    "Layer": "adapters.layer_object",
     "LossFunction": "adapters.functions",
     "Mask": "core.arguments",
     "ModelPair": "pairs.model_pair",

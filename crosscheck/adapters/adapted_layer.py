@@ -67,7 +67,7 @@ class AdaptedLayer:
         single, failed = list[Results](), list[SubjectError]()
         for index in range(len(call.x)):
             try:
-                single.append(self._vjp(self._sample(call, index, share)))
+                single.append(self._vjp(self.sample(call, index, share)))
             except SubjectError as error:
                 single.append(error.found)
                 failed.append(error)
@@ -81,7 +81,7 @@ class AdaptedLayer:
             raise SubjectError(failed[0].reason, result) from failed[0]
         return result
 
-    def _sample(self, call: Call, index: int, share: float) -> Call:
+    def sample(self, call: Call, index: int, share: float = 1.0) -> Call:
         """Return the call for a single sample, as a batch of one; a scalar ``grad_output`` is multiplied by ``share``."""
         one = slice(index, index + 1)
 

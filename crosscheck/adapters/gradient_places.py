@@ -32,7 +32,9 @@ def gradient_places(root: Any, after: Any, arrays: Mapping[Path, Any]) -> dict[P
         found = {} if after is None else _by_rule(root, paths, lambda place: 2 * _was_written(root, after, place))
         if not found and after is not None:
             found = _by_any_name(root, after, {path: arrays[path] for path in paths})
-        result |= found or _by_rule(root, paths, lambda place: _is_there(root, place))
+        found = found or _by_rule(root, paths, lambda place: _is_there(root, place))
+        # A backward pass may also write what was there before, such as zeros.
+        result |= {path: (place, seen or _is_there(root, place) > 0) for path, (place, seen) in found.items()}
     return result
 
 

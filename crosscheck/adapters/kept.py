@@ -116,6 +116,22 @@ def place(text: str) -> Path:
     return tuple(int(key) if key.isdecimal() else key for key in text.split("."))
 
 
+def elsewhere(layer: Any, grads: Mapping[str, str], name: str, shape: Any) -> str:
+    """Return, for an error, the lines that declare where the missing gradient of a parameter may be: in any array of its shape.
+
+    Parameters
+    ----------
+    grads : mapping of str to str
+        The places of all gradients, which are those of the other parameters, by the places of the parameters.
+    """
+    taken = {*grads, *(grad for other, grad in grads.items() if other != name)}
+    found = [dotted(path) for path, value in arrays_in(layer) if np.shape(value) == shape and dotted(path) not in taken]
+    if not found:
+        return f"no other array has its shape {shape}"
+    lines = (f"\n    subject=Layer(layer, params={ {**grads, name: other} })" for other in found[:8])
+    return f"if it is elsewhere, declare its place:{''.join(lines)}"
+
+
 def _without_collected(arrays: Mapping[Path, Any], root: Any) -> dict[Path, Any]:
     """Leave out the further arrays of an object that has a dict or list of parameters, but not those of its layers."""
     collected = defaultdict[Path, set[int]](set)

@@ -11,8 +11,7 @@ may have no statistics at all. Statistics of the reference without a match are n
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,35 +19,23 @@ import numpy as np
 
 from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import Layout, LayoutError, Parameter
-from crosscheck.adapters.naming import PARAMETERS, same_name, same_statistic
+from crosscheck.adapters.match_ways import Way, Ways, parameters, ways, ways_of
+from crosscheck.adapters.naming import same_statistic
 from crosscheck.core.operation import Shape
 
 LayerShapes = Mapping[str, Mapping[str, Shape]]
 """For each layer of a network, the shapes of its parameters by name."""
-
-_AXES = "abcdefgh"
 
 
 class MappingError(ValueError):
     """The subject's parameters cannot be mapped to the reference's, or can be mapped in several ways."""
 
 
-@dataclass(frozen=True)
-class Way:
-    """One way to map a parameter of the subject to a parameter of the reference."""
+Agrees = Callable[[Mapping[str, Parameter]], bool]
+"""Whether the subject's output agrees with the reference's if its parameters are mapped in this way."""
 
-    name: str
-    reference: str
-    pattern: str
-    """The einops pattern from the subject's axes to the reference's; empty if the order is the same."""
-
-    @property
-    def declared(self) -> str:
-        """The declaration that a user would write for this mapping."""
-        return f"{self.reference}: {self.pattern}" if self.pattern else self.reference
-
-    def __str__(self) -> str:
-        return f"{self.name} is {self.declared}"
+_MOST_TRIED = 64
+"""The largest number of ways that are tried on an input."""
 
 
 def parse(name: str, declaration: str, sizes: Mapping[str, int], where: str = "params") -> Parameter:
@@ -69,7 +56,13 @@ def parse(name: str, declaration: str, sizes: Mapping[str, int], where: str = "p
 
 
 def mapped(
-    subject: Mapping[str, Shape | None], reference: Mapping[str, Shape] | None, declared: Mapping[str, str], sizes: Mapping[str, int]
+    subject: Mapping[str, Shape | None],
+    reference: Mapping[str, Shape] | None,
+    declared: Mapping[str, str],
+    sizes: Mapping[str, int],
+    *,
+    agrees: Agrees | None = None,
+    kernel_last: bool = False,
 ) -> tuple[dict[str, Parameter], list[str]]:
     """Return the parameters by the subject's names, and a list of sentences that say what was inferred.
 
@@ -81,12 +74,38 @@ def mapped(
         The shapes of the reference's parameters by name; None if the reference is a function, which takes parameters of any shape.
     declared, sizes : mapping
         As :attr:`crosscheck.Pair.params` and :attr:`crosscheck.Pair.sizes`.
+    agrees : callable, optional
+        Tries a mapping on one input. Without it, nothing is tried.
+    kernel_last : bool
+        As for :func:`crosscheck.adapters.match_ways.ways`.
 
     Raises
     ------
     MappingError
-        If a name is unknown, or not exactly one way fits.
+        If a name is unknown, or it cannot be told which of several ways is meant.
     """
+    result = _declared(subject, reference, declared, sizes)
+    left = [name for name in subject if name not in result]
+    if reference is None:
+        if left:
+            missing = ", ".join(map(repr, left))
+            raise MappingError(f"the reference is a function, so that its parameters have no shapes to match; declare {missing}:\n{_example(left)}")
+        return result, []
+    taken = {parameter.name for parameter in result.values()}
+    ours, theirs = {name: subject[name] for name in left}, {name: shape for name, shape in reference.items() if name not in taken}
+    if result and not theirs and None not in ours.values():
+        # All parameters are declared; what is left are other arrays.
+        return result, [f"not compared, the reference has no such parameter: {name}" for name in ours]
+    if len(ours) != len(theirs):
+        raise MappingError(_not_as_many(subject, reference, result, ours, theirs, kernel_last))
+    found, words = _inferred(ours, theirs, result, agrees, kernel_last)
+    return {name: (result | parameters(found))[name] for name in subject}, words
+
+
+def _declared(
+    subject: Mapping[str, Shape | None], reference: Mapping[str, Shape] | None, declared: Mapping[str, str], sizes: Mapping[str, int]
+) -> dict[str, Parameter]:
+    """Return the declared parameters by the subject's names."""
     known = ", ".join(subject) or "none"
     for name in declared:
         if name not in subject:
@@ -101,24 +120,32 @@ def mapped(
     if twice := [name for name in taken if taken.count(name) > 1]:
         both = ", ".join(repr(name) for name, parameter in result.items() if parameter.name == twice[0])
         raise MappingError(f"params maps {both} to the same parameter of the reference, {twice[0]!r}; map each to a different one")
-    left = [name for name in subject if name not in result]
-    if reference is None:
-        if left:
-            missing = ", ".join(map(repr, left))
-            raise MappingError(f"the reference is a function, so that its parameters have no shapes to match; declare {missing}:\n{_example(left)}")
-        return result, []
-    free = [name for name in reference if name not in taken]
-    if len(left) != len(free):
-        raise MappingError(_not_as_many(known, reference, left, free))
-    ours, theirs = {name: subject[name] for name in left}, {name: reference[name] for name in free}
-    identical = ours == theirs and len(ours) > 1
-    ways = [tuple(Way(name, name, "") for name in ours)] if identical else list(itertools.islice(_ways(ours, theirs), 9))
-    if len(ways) != 1:
-        raise MappingError(_not_one(ways, ours, theirs))
-    result |= {way.name: Parameter(way.reference, Layout(way.pattern)) for way in ways[0]}
-    alike = [way.name for way in ways[0] if way.declared == way.name]
-    found = [f"same name and shape as in the reference: {', '.join(alike)}"] if alike else []
-    return {name: result[name] for name in subject}, [*found, *(str(way) for way in ways[0] if way.name not in alike)]
+    return result
+
+
+def _inferred(
+    ours: Mapping[str, Shape | None], theirs: Mapping[str, Shape], known: Mapping[str, Parameter], agrees: Agrees | None, kernel_last: bool
+) -> tuple[Ways, list[str]]:
+    """Return the only way to map parameters, and sentences that report it.
+
+    Equal names and shapes on both sides are the mapping, and so is the only way that shapes, names and usual layouts leave. Otherwise, the ways are
+    tried on one input, and the only one with which the output agrees is the mapping. If equal names and shapes say one way, and the output agrees
+    with another order of the axes, this is an error: it may be a slip, or another layout.
+    """
+    possible = list(itertools.islice(ways(ours, theirs, kernel_last), _MOST_TRIED + 1))
+    chosen = tuple(Way(name, name, "") for name in ours) if ours == theirs else possible[0] if len(possible) == 1 else None
+    tried = list[Ways]()
+    if agrees is not None and 1 < len(possible) <= _MOST_TRIED and (chosen is None or not agrees({**known, **parameters(chosen)})):
+        tried = [way for way in possible if way != chosen and agrees({**known, **parameters(way)})]
+    if chosen is not None and tried:
+        raise MappingError(_other_than_names([chosen, *tried], ours, theirs))
+    if chosen is None and len(tried) != 1:
+        raise MappingError(_not_one(tried or possible, ours, theirs))
+    found = tried[0] if chosen is None else chosen
+    same = [way.name for way in found if way.declared == way.name]
+    words = [f"same name and shape as in the reference: {', '.join(same)}"] if same else []
+    hint = " (of several ways, the only one with which the output agrees)" if chosen is None else ""
+    return found, [*words, *(f"{way}{hint}" for way in found if way.name not in same)]
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -127,66 +154,62 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _ways(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> Iterator[tuple[Way, ...]]:
-    """Yield every way to pair the parameters and order their axes. If exactly one parameter has a matching name, only that one is tried."""
-    if not subject:
-        yield ()
-        return
-    (name, shape), *others = subject.items()
-    named = [other for other in reference if same_name(name, other, PARAMETERS)]
-    for partner in named if len(named) == 1 else reference:
-        rest = {other: expected for other, expected in reference.items() if other != partner}
-        for way in _ways_of(name, shape, partner, reference[partner]):
-            yield from ((way, *following) for following in _ways(dict(others), rest))
-
-
-def _ways_of(name: str, shape: Shape | None, partner: str, expected: Shape) -> list[Way]:
-    """Return the ways to order a parameter's axes that give the expected shape.
-
-    An axis of length 1 may be anywhere, or missing on either side, as in a bias of shape ``(1, n)``.
-    """
-    if shape is None:
-        orders = itertools.permutations(range(len(expected)))
-        return [Way(name, partner, "" if list(order) == sorted(order) else _pattern(expected, order, expected)) for order in orders]
-    long = [axis for axis, size in enumerate(shape) if size != 1]
-    sizes = [size for size in expected if size != 1]
-    found = [order for order in itertools.permutations(long) if [shape[axis] for axis in order] == sizes]
-    return [Way(name, partner, "" if shape == expected and list(order) == long else _pattern(shape, order, expected)) for order in found]
-
-
-def _pattern(shape: Shape, order: Sequence[int], expected: Shape) -> str:
-    """Return the einops pattern that puts the axes of a shape into the given order; axes that are not in ``order`` have length 1."""
-    own = [_AXES[axis] if axis in order else "1" for axis in range(len(shape))]
-    moved = iter(order)
-    theirs = [_AXES[next(moved)] if size != 1 or len(order) == len(expected) else "1" for size in expected]
-    return f"{' '.join(own)} -> {' '.join(theirs)}"
-
-
-def _not_as_many(known: str, reference: Mapping[str, Shape], left: Sequence[str], free: Sequence[str]) -> str:
-    heading = f"your code has the parameters {known}; the reference has {', '.join(reference) or 'none'}"
-    if len(left) > len(free):
+def _not_as_many(
+    subject: Mapping[str, Shape | None],
+    reference: Mapping[str, Shape],
+    known: Mapping[str, Parameter],
+    ours: Mapping[str, Shape | None],
+    theirs: Mapping[str, Shape],
+    kernel_last: bool,
+) -> str:
+    heading = f"your code has the parameters {', '.join(subject) or 'none'}; the reference has {', '.join(reference) or 'none'}"
+    if len(ours) > len(theirs):
+        said = [f'"{name}": "{_text(parameter)}"' for name, parameter in known.items()]
+        chosen = (dict(some) for some in itertools.combinations(ours.items(), len(theirs)))
+        lines = itertools.chain.from_iterable(ways(some, theirs, kernel_last) for some in chosen) if theirs else iter(())
+        shown = "\n".join(_line(way, said) for way in itertools.islice(lines, 8)) or "    params={'NAME': 'NAME'}"
+        argument = next((name for name, shape in ours.items() if shape is None), "")
+        extra = f'\n    subject=Functions(forward, backward, extra={{"{argument}": VALUE}})' if argument else ""
         return (
-            f"{heading}: {len(left) - len(free)} too many in your code; declare which of them are parameters, such as "
-            f"params={{{left[0]!r}: {next(iter(reference), 'NAME')!r}}}; "
-            "an argument of a function that is not a parameter belongs in Functions(..., extra=[...])"
+            f"{heading}: {len(ours) - len(theirs)} too many in your code; declare which of them are parameters"
+            f"{', or that an argument is none' if extra else ''}:\n{shown}{extra}"
         )
-    missing = ", ".join(map(repr, free))
+    missing = ", ".join(map(repr, theirs))
     return (
-        f"{heading}: nothing in your code is left for {missing}; declare its name in your code, such as params={{'NAME': {free[0]!r}}}, "
-        "or leave it out of the reference (bias=False)"
+        f"{heading}: nothing in your code is left for {missing}; leave it out of the reference (bias=False), or declare its name in your code:\n"
+        f"    params={{'NAME': {next(iter(theirs))!r}}}"
     )
 
 
-def _not_one(ways: Sequence[tuple[Way, ...]], subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> str:
+def _text(parameter: Parameter) -> str:
+    return f"{parameter.name}: {parameter.layout.pattern}" if parameter.layout.pattern else parameter.name
+
+
+def _line(chosen: Ways, said: Iterable[str] = ()) -> str:
+    """Return the line of a declaration that says what was chosen, beside what was said before."""
+    return "    params={" + ", ".join([*said, *(f'"{way.name}": "{way.declared}"' for way in chosen)]) + "}"
+
+
+def _shown(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> str:
     def shapes(params: Mapping[str, Shape | None]) -> str:
         return ", ".join(f"{name} {'(an argument)' if shape is None else shape}" for name, shape in params.items())
 
-    heading = f"your code: {shapes(subject)}; reference: {shapes(reference)}"
-    if not ways:
+    return f"your code: {shapes(subject)}; reference: {shapes(reference)}"
+
+
+def _not_one(found: Sequence[Ways], subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> str:
+    heading = _shown(subject, reference)
+    if not found:
         return f"the parameters do not fit the reference's in any order of axes ({heading}); declare how they fit:\n{_example(list(subject))}"
-    options = "\n".join("    params={" + ", ".join(f'"{way.name}": "{way.declared}"' for way in chosen) + "}" for chosen in ways[:8])
-    more = "\n    ..." if len(ways) > 8 else ""
-    return f"the parameters can be mapped in several ways ({heading}); declare one of them:\n{options}{more}"
+    more = "\n    ..." if len(found) > 8 else ""
+    return f"the parameters can be mapped in several ways ({heading}); declare one of them:\n" + "\n".join(map(_line, found[:8])) + more
+
+
+def _other_than_names(found: Sequence[Ways], subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> str:
+    return (
+        f"names and shapes are those of the reference, but the output agrees with another order of axes ({_shown(subject, reference)}); "
+        "declare which order is meant:\n" + "\n".join(map(_line, found[:8]))
+    )
 
 
 def _example(names: Sequence[str]) -> str:
@@ -230,7 +253,7 @@ def mapped_buffers(
     for theirs, shape in expected.items():
         if theirs in taken:
             continue
-        ways = [way for name in left if same_statistic(name, theirs) for way in _ways_of(name, own[name], theirs, shape)]
+        ways = [way for name in left if same_statistic(name, theirs) for way in ways_of(name, own[name], theirs, shape)]
         others = [other for other in expected if other != theirs and same_statistic(other, theirs)]
         if len(ways) == 1 and not others:
             result[ways[0].name] = Parameter(theirs, Layout(ways[0].pattern))

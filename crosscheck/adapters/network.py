@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import ConventionError
+from crosscheck.adapters.layer_object import LayerObject
 from crosscheck.adapters.layout import LayerLayout, Layout
 from crosscheck.adapters.match_params import LayerShapes, MappingError, mapped
 from crosscheck.adapters.network_listened import TracedNetwork
-from crosscheck.adapters.objects import Dicts, LayerObject, Updating
+from crosscheck.adapters.objects import Dicts, Updating
 from crosscheck.adapters.recognise import recognise
 from crosscheck.core.precision import Array
 

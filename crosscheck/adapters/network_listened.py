@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.adapters.adapted_layer import NO_GRAD_INPUT, AdaptedLayer
+from crosscheck.adapters.layer_object import LayerObject
 from crosscheck.adapters.layout import LayerLayout, Layout, to_subject
-from crosscheck.adapters.objects import LayerObject, Updating
+from crosscheck.adapters.objects import Updating
 from crosscheck.adapters.train_step import TrainingStep, one_number, same_parameters
 from crosscheck.core.guard import SubjectError, contained, silenced, source
 from crosscheck.core.operation import Labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import Convention, ConventionError, Instance, copied, expect_instance, method, positional, scaled, takes
+from crosscheck.adapters.kept import elsewhere
 from crosscheck.adapters.modes import Modes
+from crosscheck.adapters.object_graph import written
 from crosscheck.core.guard import SubjectError, source
 from crosscheck.core.operation import Arrays, Shape
 from crosscheck.core.precision import Array, Bound
@@ -32,11 +35,12 @@ class ObjectConvention(Convention):
     backward: str
     accumulates: bool = False
     mask: str = ""
+    reset: str = ""
 
     def __post_init__(self) -> None:
         expect_instance(self.layer)
-        method(self.layer, self.forward)
-        method(self.layer, self.backward)
+        for name in filter(None, (self.forward, self.backward, self.reset)):
+            method(self.layer, name)
         arrays = {name: value for name, value in self.params_in(self.layer).items() if isinstance(value, np.ndarray)}
         for (one, a), (other, b) in itertools.combinations(arrays.items(), 2):
             if np.shares_memory(a, b):
@@ -68,6 +72,14 @@ class ObjectConvention(Convention):
     def looked_for(self, layer: Any, name: str) -> str:
         """Return a sentence for errors that says where the gradient of a parameter was expected, and what was found."""
         return ""
+
+    def declared(self, **further: Any) -> str:
+        """Return the expression that declares this adapter with further options."""
+        assert dataclasses.is_dataclass(self)
+        options = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name != "layer" and one.repr}
+        defaults = {one.name: one.default for one in dataclasses.fields(self)}
+        given = {name: value for name, value in (options | further).items() if value != defaults[name]}
+        return f"{type(self).__name__}({', '.join(['layer', *(f'{name}={value!r}' for name, value in given.items())])})"
 
     @property
     def keeps(self) -> frozenset[str]:
@@ -168,7 +180,9 @@ class ObjectInstance(Instance):
         return self.modes.exist
 
     def forward(self, *arguments: Any) -> Any:
-        """Run the forward pass; a loss also gets the labels, a dropout layer its mask."""
+        """Run the forward pass, after a reset if one is declared; a loss also gets the labels, a dropout layer its mask."""
+        if self.convention.reset:
+            getattr(self.layer, self.convention.reset)()
         return getattr(self.layer, self.convention.forward)(*arguments, **self.modes.arguments)
 
     def backward(self, *grad_outputs: Array) -> dict[str, Any]:
@@ -212,6 +226,9 @@ class Dicts(ObjectConvention):
     mask : str
         Name of the attribute where a dropout layer stores its mask (true or 1 = kept). Its ``forward`` must also accept a mask as second argument.
         Leave empty if the layer is not a dropout layer.
+    reset : str
+        Name of a method without arguments that is called before each forward pass, for a layer that keeps a state from call to call, such as the
+        hidden state of a recurrent layer.
     """
 
     layer: Any
@@ -223,6 +240,7 @@ class Dicts(ObjectConvention):
     one_sample: bool = False
     buffers: str = "buffers"
     mask: str = ""
+    reset: str = ""
 
     @property
     def shapes(self) -> dict[str, Shape | None]:
@@ -303,7 +321,7 @@ class Attributes(_InAttributes):
         Names of the attributes that are parameters.
     grad : str
         Name of the attribute that holds a gradient, with ``{}`` in place of the parameter's name.
-    forward, backward, accumulates, one_sample
+    forward, backward, accumulates, one_sample, reset
         As for :class:`Dicts`.
     """
 
@@ -314,6 +332,7 @@ class Attributes(_InAttributes):
     backward: str = "backward"
     accumulates: bool = False
     one_sample: bool = False
+    reset: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -329,12 +348,9 @@ class Attributes(_InAttributes):
         setattr(layer, self.grad.format(name), value)
 
     def looked_for(self, layer: Any, name: str) -> str:
-        """Return a sentence that says which attribute was expected, and which arrays the layer has."""
-        grad, arrays = self.grad.format(name), ", ".join(array_attributes(layer)) or "none"
-        return (
-            f"expected in {self.title}.{grad}; the arrays of {self.title} are {arrays}; if the gradient has another name, "
-            "declare it, such as Attributes(..., grad='{}_grad')"
-        )
+        """Return a sentence that says which attribute was expected, and lines that declare another, the likeliest first."""
+        grads = {other: self.grad.format(other) for other in self.params}
+        return f"expected in {self.title}.{grads[name]}; {elsewhere(layer, grads, name, self.shapes[name])}"
 
 
 @dataclass(frozen=True)
@@ -404,17 +420,6 @@ class _UpdatingInstance(ObjectInstance):
             result[f"{name}.grad"] = moved / value.dtype.type(READING_RATE)
             setattr(self.layer, name, value)
         return result
-
-
-LayerObject = Dicts | Attributes | Updating
-
-
-def written(existing: Any, value: Array) -> bool:
-    """Write a value into ``existing`` and return True; return False if ``existing`` is not a writable array of the same shape and precision."""
-    fits = isinstance(existing, np.ndarray) and existing.shape == value.shape and existing.dtype == value.dtype and bool(existing.flags.writeable)
-    if fits:
-        existing[...] = value
-    return fits
 
 
 def array_attributes(layer: Any) -> list[str]:

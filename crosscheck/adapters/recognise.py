@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from crosscheck.adapters.convention import Convention, ConventionError, expect_instance, methods_in_words
+from crosscheck.adapters.kept import Kept, find
+from crosscheck.adapters.layer_object import Layer
 from crosscheck.adapters.naming import same_statistic
-from crosscheck.adapters.objects import Attributes, Dicts, Updating, array_attributes
+from crosscheck.adapters.objects import Attributes, Dicts, ObjectConvention, Updating, array_attributes
 from crosscheck.references.resolve import framework_of
 
 _DICTS = (("params", "grads"), ("parameters", "gradients"))
 
+Observe = Callable[[Layer], Any]
+"""Runs a forward and a backward pass on a copy of a layer and returns the copy; None if the layer fails."""
 
-def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Sequence[str] = ()) -> Convention:
+
+def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Sequence[str] = (), observe: Observe | None = None) -> Convention:
     """Return the adapter that fits a subject.
 
     Parameters
     ----------
     subject : object
-        An adapter, which is returned unchanged, or a layer.
+        An adapter, which is returned unchanged unless it has to find its parameters, or a layer.
     params : mapping
         The declared parameters by the subject's names.
     count : int
         The number of parameters of the reference. If fewer are declared and the subject has exactly this many arrays, all of these are parameters.
     kept : sequence of str
         The reference's names of running statistics. The subject's arrays with such names are not parameters.
+    observe : callable, optional
+        Shows where a backward pass writes gradients; without it, only names tell.
 
     Raises
     ------
@@ -35,10 +43,12 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
         If not exactly one convention fits.
     """
     expect_instance(subject)
+    if isinstance(subject, Layer) and subject.params is None and subject.kept is None:
+        return replace(subject, kept=_chosen(find(subject.layer, observe and observe(subject.bare)), params, count, kept))
     if callable(getattr(subject, "instance", None)) and hasattr(subject, "keeps"):
         convention: Convention = subject
         return convention
-    ways = _ways(subject, params, count, kept)
+    ways = _ways(subject, params, count, kept, observe)
     if len(ways) == 1:
         return next(iter(ways.values()))
     name = type(subject).__name__ if not callable(subject) or not hasattr(subject, "__name__") else subject.__name__
@@ -60,34 +70,57 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
     )
 
 
-def _ways(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[str]) -> dict[str, Convention]:
+def _ways(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[str], observe: Observe | None) -> dict[str, Convention]:
     """Return the adapters that fit; each key is the expression with which a user would declare the adapter."""
     if not callable(getattr(subject, "forward", None)):
         return {}
-    ways: dict[str, Convention] = {}
-    found = array_attributes(subject)
-    # An array dW beside an array W is a gradient, not a parameter.
-    arrays = tuple(name for name in found if name not in {f"d{other}" for other in found} and not any(same_statistic(name, other) for other in kept))
-    names = arrays if not declared or len(declared) < count == len(arrays) else tuple(declared)
+    ways = list[ObjectConvention]()
     if callable(getattr(subject, "backprop", None)):
-        ways[f"Updating(layer, params={names})"] = Updating(subject, names)
-    if not callable(getattr(subject, "backward", None)):
-        return ways
-    dicts = [(params, grads) for params, grads in _DICTS if _is_dict(subject, params) and _is_dict(subject, grads)]
-    for params, grads in dicts:
-        if (params, grads) == _DICTS[0]:
-            ways["Dicts(layer)"] = Dicts(subject)
-        else:
-            # Whether backward replaces gradients or adds to them cannot be seen from outside.
-            for adds in (False, True):
-                ways[f"Dicts(layer, {params!r}, {grads!r}, accumulates={adds})"] = Dicts(subject, params, grads, accumulates=adds)
-    if names and not dicts:
-        ways[f"Attributes(layer, params={names})"] = Attributes(subject, names)
-    elif not dicts:
-        ways["Dicts(layer)"] = Dicts(subject)
-    return ways
+        found = array_attributes(subject)
+        # An array dW beside an array W is a gradient, not a parameter.
+        grads = {f"d{name}" for name in found}
+        arrays = tuple(name for name in found if name not in grads and not any(same_statistic(name, other) for other in kept))
+        ways.append(Updating(subject, arrays if not declared or len(declared) < count == len(arrays) else tuple(declared)))
+    if callable(getattr(subject, "backward", None)):
+        ways.append(_with_backward(subject, declared, count, kept, observe))
+    return {way.declared(): way for way in ways}
 
 
-def _is_dict(subject: Any, name: str) -> bool:
+def _with_backward(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[str], observe: Observe | None) -> Dicts | Attributes | Layer:
+    """Return the adapter of an object with a backward method: the simplest one that says where its parameters and gradients are."""
+    for params, grads in _DICTS:
+        if (own := _arrays_of(subject, params)) and own == _arrays_of(subject, grads):
+            return Dicts(subject) if (params, grads) == _DICTS[0] else Dicts(subject, params, grads)
+    found = find(subject)
+    if found and observe is not None:
+        found = find(subject, observe(Layer(subject, {})))
+    for params, grads in _DICTS:
+        simple = all(one.path == (params, name) and one.grad in (None, (grads, name)) for name, one in found.items())
+        if simple and _arrays_of(subject, params) == {*found}:
+            return Dicts(subject) if (params, grads) == _DICTS[0] else Dicts(subject, params, grads)
+    chosen = _chosen(found, declared, count, kept)
+    if not found and not declared:
+        return Dicts(subject)
+    if not {*declared} <= {*found} and all(hasattr(subject, name) for name in declared):
+        return Attributes(subject, tuple(declared))
+    if all(one.path == (name,) and one.grad in (None, (f"d{name}",)) for name, one in chosen.items()):
+        return Attributes(subject, tuple(chosen))
+    return Layer(subject, kept=chosen)
+
+
+def _chosen(found: Mapping[str, Kept], declared: Mapping[str, str], count: int, kept: Sequence[str]) -> dict[str, Kept]:
+    """Return those of the arrays that are parameters: the declared ones, or as many as the reference has."""
+    found = {name: one for name, one in found.items() if not any(same_statistic(name, other) for other in kept)}
+    with_gradient = {name: one for name, one in found.items() if one.seen}
+    for arrays in (found, with_gradient):
+        if len(declared) < count == len(arrays) and {*declared} <= {*arrays}:
+            return arrays
+    if declared and {*declared} <= {*found}:
+        return {name: found[name] for name in declared}
+    return found
+
+
+def _arrays_of(subject: Any, name: str) -> set[Any]:
+    """Return the keys of a dict of arrays; empty if there is no such dict."""
     value = getattr(subject, name, None)
-    return isinstance(value, Mapping) and all(isinstance(v, np.ndarray | np.generic | float) for v in value.values())
+    return {*value} if isinstance(value, Mapping) and all(isinstance(v, np.ndarray | np.generic | float) for v in value.values()) else set()

@@ -11,7 +11,7 @@ import numpy as np
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.adapters.layout import Layout, Parameter, to_subject
 from crosscheck.adapters.match_params import LayerShapes, MappingError, mapped
-from crosscheck.adapters.objects import written
+from crosscheck.adapters.object_graph import written
 from crosscheck.adapters.train_step import TrainingStep, same_parameters
 from crosscheck.core.guard import as_array, contained, source
 from crosscheck.core.operation import Labels, Shape

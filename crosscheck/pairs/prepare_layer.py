@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -21,8 +22,9 @@ from crosscheck.pairs.cases import batch_axis, declared_cases, without_optional,
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepared import Prepared, accepted, is_finite
 from crosscheck.pairs.sizes import BUDGET, Derived, derived
+from crosscheck.pairs.trial import after_backward, agreement
 from crosscheck.references.functions import Output
-from crosscheck.references.resolve import Reference, resolved
+from crosscheck.references.resolve import Reference, framework_of, resolved
 
 
 def prepare_layer(pair: Pair) -> Prepared:
@@ -31,27 +33,30 @@ def prepare_layer(pair: Pair) -> Prepared:
     references = [resolved(reference, pair.framework) for reference in given]
     training = references[0].training if references else None
     statistics = dict(training.buffers) if training else {}
-    convention = recognise(pair.subject, pair.params, len(references[0].shapes or ()) if references else 0, [*pair.buffers, *statistics])
-    signature = references[0].signature if references else None
-    cases = declared_cases(pair, signature, pair.labels if pair.labels is not None else bool(references and references[0].labels))
-    if signature is not None and not pair.inputs:
-        cases = [without_optional(case, signature, convention.arguments, list(pair.params)) for case in cases]
-    convention = _taking(convention, cases[0], 1)
+    count = len(references[0].shapes or ()) if references else 0
+    convention = recognise(
+        pair.subject, pair.params, count, [*pair.buffers, *statistics], lambda layer: after_backward(_draft(pair, references, layer), layer)
+    )
+    draft = _draft(pair, references, convention)
+    convention, cases, training_mode = draft.layer.convention, draft.cases, draft.layer.training
     probe = convention.instance()  # a subject that cannot be copied fails here once, not in every check
     own = dict(convention.shapes)
     expected = references[0].shapes if references else _as_own(pair, own)
     _expect_same_parameters(pair, references)
     # Without a reference, each parameter corresponds to itself.
     names = pair.params if pair.reference is not None else {name: name for name in own} | dict(pair.params)
-    params, inferred = mapped(own, expected, names, pair.sizes)
     kept = {} if convention.one_sample else {name: shape for name, shape in possible_buffers(probe).items() if name not in own}
     buffers, of_buffers, absent = mapped_buffers(kept, statistics, pair.buffers, pair.sizes)
+    dropped = training is not None and training.dropped is not None
+    agrees = agreement(partial(_mapped_draft, pair, references, convention, buffers)) if references and not dropped else None
+    kernel_last = bool(given) and framework_of(given[0]) == "torch"
+    params, inferred = mapped(own, expected, names, pair.sizes, agrees=agrees, kernel_last=kernel_last)
     layout = _layout(pair, cases[0], params, buffers)
     mask = pair.mask or str(getattr(convention, "mask", ""))
-    if pair.mask and (training is None or training.dropped is None):
+    if pair.mask and not dropped:
         raise pair.error(f"mask is {pair.mask!r}, but the reference is not a dropout in training that draws one, such as torch.nn.Dropout(0.5)")
     mask = mask if training and training.dropped else ""
-    layer = AdaptedLayer(convention, layout, pair.reduction, None if training is None else True, mask, absent, shared=without_samples(cases[0]))
+    layer = AdaptedLayer(convention, layout, pair.reduction, training_mode, mask, absent, shared=without_samples(cases[0]))
     theirs = [parameter.name for parameter in params.values()]
     if unknown := [name for name in pair.param_shapes if name not in theirs]:
         raise pair.error(f"param_shapes names {unknown[0]!r}, but the reference's parameters are: {', '.join(theirs) or 'none'}")
@@ -60,13 +65,41 @@ def prepare_layer(pair: Pair) -> Prepared:
     why_not = _no_evaluation(references, probe, absent)
     inferred += of_buffers
     draft = Prepared(pair, layer, references, cases, param_shapes, inferred, 1, buffers=statistics, no_evaluation=why_not)
-    draft = _with_outputs(draft, signature)
+    draft = _with_outputs(draft, references[0].signature if references else None)
     with silenced():  # a reference may warn of sizes that were not declared
         draft = replace(draft, sizes=_sizes(draft, _fixed(pair, cases[0])))
     if (tried := draft.bench_case) not in cases:
         draft.inferred.append(f"contracts use {tried.shape[0]} samples: at most {BUDGET:,} input numbers, or two samples")
     settled = references[0].elements if references else None
     return replace(draft, elements=settled or _elements(draft))
+
+
+def _draft(
+    pair: Pair,
+    references: list[Reference],
+    convention: Convention,
+    params: Mapping[str, Parameter] | None = None,
+    buffers: Mapping[str, Parameter] | None = None,
+) -> Prepared:
+    """Return a pair as far as it is known before its outputs are: for trial calls, also before its parameters are."""
+    reference = references[0] if references else None
+    labels = pair.labels if pair.labels is not None else reference is not None and reference.labels
+    signature, training = (None, None) if reference is None else (reference.signature, reference.training)
+    cases = declared_cases(pair, signature, labels)
+    if signature is not None and not pair.inputs:
+        cases = [without_optional(case, signature, convention.arguments, list(pair.params)) for case in cases]
+    layout = _layout(pair, cases[0], dict(params or {}), dict(buffers or {}))
+    mode = None if training is None else True
+    layer = AdaptedLayer(_taking(convention, cases[0], 1), layout, pair.reduction, mode, shared=without_samples(cases[0]))
+    known = (reference.shapes if reference is not None else None) or {}
+    shapes = {parameter.name: known[parameter.name] for parameter in (params or {}).values()}
+    return Prepared(pair, layer, references, cases, shapes, [], 1, buffers=dict(training.buffers) if training is not None else {})
+
+
+def _mapped_draft(
+    pair: Pair, references: list[Reference], convention: Convention, buffers: Mapping[str, Parameter], params: Mapping[str, Parameter]
+) -> Prepared:
+    return _with_outputs(_draft(pair, references, convention, params, buffers), references[0].signature)
 
 
 def _layout(pair: Pair, case: Case, params: dict[str, Parameter], buffers: dict[str, Parameter]) -> LayerLayout:

@@ -97,7 +97,13 @@ ERRORS: dict[str, tuple[Shapes, Mapping[str, tuple[int, ...]] | None, dict[str, 
         {"W": (5, 3), "b": BIAS},
         {"weight": WEIGHT},
         {},
-        ["your code has the parameters W, b; the reference has weight: 1 too many in your code", "params={'W': 'weight'}", "extra=[...]"],
+        ["your code has the parameters W, b; the reference has weight: 1 too many in your code", '\n    params={"W": "weight: a b -> b a"}'],
+    ),
+    "too-many-arguments": (
+        {"w": None, "rate": None},
+        {"bias": BIAS},
+        {},
+        ['    params={"w": "bias"}\n    params={"rate": "bias"}\n    subject=Functions(forward, backward, extra={"w": VALUE})'],
     ),
     "too-few": (
         {"W": (5, 3)},
@@ -173,12 +179,47 @@ class Square(ObjectLayer):
         return grad_output @ self.params["W"].T
 
 
-@pytest.mark.parametrize(
-    ("params", "verdict"), [({}, Verdict.UNDECIDED), ({"W": "weight: i o -> o i"}, Verdict.MATCH), ({"W": "weight"}, Verdict.MISMATCH)]
-)
-def test_square_matrix_is_never_guessed(params: dict[str, str], verdict: Verdict) -> None:
-    """The order of the axes is not inferred from values: it must be declared, and a wrong declaration is a mismatch."""
-    assert check(Pair(Square(), nn.Linear(4, 4, bias=False), [(3, 4)], params)).verdict is verdict
+class Slip(Square):
+    """Neither layout gives its output."""
+
+    def forward(self, x: np.ndarray, labels: object = None) -> np.ndarray:
+        return 2 * super().forward(x)
+
+
+class Named(Square):
+    """The name and the shape are the reference's, the order of the axes is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.params = {"weight": np.ones((4, 4))}
+
+    def forward(self, x: np.ndarray, labels: object = None) -> np.ndarray:
+        self.x = x
+        return x @ self.params["weight"]
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        self.grads = {"weight": self.x.T @ grad_output}
+        return grad_output @ self.params["weight"].T
+
+
+TRANSPOSED = "W is weight: a b -> b a (of several ways, the only one with which the output agrees)"
+SQUARE: dict[str, tuple[Square, dict[str, str], Verdict, str]] = {
+    "output-decides": (Square(), {}, Verdict.MATCH, TRANSPOSED),
+    "declared": (Square(), {"W": "weight: i o -> o i"}, Verdict.MATCH, ""),
+    "declared-wrong": (Square(), {"W": "weight"}, Verdict.MISMATCH, ""),
+    "no-way-agrees": (Slip(), {}, Verdict.UNDECIDED, '\n    params={"W": "weight"}\n    params={"W": "weight: a b -> b a"}'),
+    "same-name-other-order": (Named(), {}, Verdict.UNDECIDED, '\n    params={"weight": "weight"}\n    params={"weight": "weight: a b -> b a"}'),
+    "same-name-declared": (Named(), {"weight": "weight: a b -> b a"}, Verdict.MATCH, ""),
+}
+
+
+@pytest.mark.parametrize("case", SQUARE)
+def test_square_matrix(case: str) -> None:
+    """The output decides between two orders of the axes; if it agrees with none, or with another than the names say, there is no verdict."""
+    subject, params, verdict, text = SQUARE[case]
+    result = check(Pair(subject, nn.Linear(4, 4, bias=False), [(3, 4)], params))
+    assert result.verdict is verdict
+    assert text in (result.error or " ".join(result.inferred))
 
 
 def test_pattern_that_gives_another_shape() -> None:

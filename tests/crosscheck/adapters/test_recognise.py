@@ -11,7 +11,7 @@ from torch import nn
 from crosscheck import Attributes, Dicts, Pair, Updating, Verdict
 from crosscheck.adapters.recognise import recognise
 from crosscheck.core.precision import Array
-from tests.support.conventional import LAYERS, AddingLayer, AttributeLayer, Kernel, ObjectLayer, UpdatingLayer
+from tests.support.conventional import LAYERS, AttributeLayer, Kernel, ObjectLayer, UpdatingLayer
 from tests.support.unshrunk import check
 
 LINEAR = Kernel(LAYERS["linear"])
@@ -86,10 +86,9 @@ UNKNOWN: list[tuple[Any, list[str]]] = [
         UpdatingLayer(LINEAR),
         ["can be called in 2 ways", "subject=Updating(layer, params=('W', 'b'))", "subject=Attributes(layer, params=('W', 'b'))"],
     ),
-    (AddingLayer(LINEAR), ["can be called in 2 ways", "accumulates=False)", "accumulates=True)"]),
 ]
 
-UNKNOWN_IDS = ["nothing", "only-forward", "none", "function", "lambda", "bound", "class", "adapter-class", "module", "module-class", "two", "adds"]
+UNKNOWN_IDS = ["nothing", "only-forward", "none", "function", "lambda", "bound", "class", "adapter-class", "module", "module-class", "two"]
 
 
 @pytest.mark.parametrize(("subject", "texts"), UNKNOWN, ids=UNKNOWN_IDS)

@@ -1,0 +1,75 @@
+"""Trial calls of a layer while its pair is prepared: they show where it writes its gradients, and which way to map its parameters is right.
+
+A trial decides only what a declaration leaves open. A layer that fails in it is not judged by it: its checks report the failure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from crosscheck.adapters.convention import ConventionError
+from crosscheck.adapters.layer_object import Layer
+from crosscheck.adapters.layout import LayoutError, Parameter
+from crosscheck.core.arguments import flat
+from crosscheck.core.check_layer import check_layer
+from crosscheck.core.guard import SubjectError, contained
+from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.judge import Verdict
+from crosscheck.core.operation import DTYPES, Call, RefusedError
+from crosscheck.core.precision import Precision
+from crosscheck.pairs.prepared import Prepared
+
+_FAILED = (SubjectError, ConventionError, LayoutError, RefusedError)
+
+
+def after_backward(prepared: Prepared, layer: Layer) -> Any:
+    """Return a copy of a layer object on which a forward and a backward pass have run, with its own parameters; None if it fails.
+
+    ``prepared`` is a pair whose parameters are not known yet.
+    """
+    try:
+        function = replace(prepared.layer, convention=layer)
+        call = _call(prepared)
+        given = function.own_arguments(function.sample(call, 0) if layer.one_sample else call)
+        instance = layer.instance()
+        function.switch(instance)
+        with contained("forward"):
+            outputs = flat(instance.forward(*given.values()))
+        rng = np.random.default_rng(0)
+        upstream = [np.asarray(rng.normal(size=np.shape(output)), call.dtype) for output in outputs]
+        with contained("backward"):
+            instance.backward(*upstream[: max(1, layer.upstream(len(upstream)))])
+    except _FAILED:
+        return None
+    return instance.layer
+
+
+def agreement(prepare: Callable[[Mapping[str, Parameter]], Prepared]) -> Callable[[Mapping[str, Parameter]], bool]:
+    """Return a function that says whether a layer's outputs agree with the reference's if its parameters are mapped in a certain way.
+
+    ``prepare`` makes the pair with a mapping. The outputs are judged as in a check, for one random input and random parameters, with which only the
+    right mapping can agree.
+    """
+
+    def agrees(params: Mapping[str, Parameter]) -> bool:
+        try:
+            prepared = prepare(params)
+            call, oracle = _call(prepared), prepared.references[0].oracle
+            precision = Precision(call.dtype, max(1, sum(math.prod(shape) for shape in prepared.output_shapes(call).values())))
+            found = check_layer(prepared.layer, oracle, call, precision, prepared.pair.title, only=prepared.outputs)
+        except _FAILED:
+            return False
+        return all(judgement.verdict is Verdict.MATCH for judgement in found.judgements)
+
+    return agrees
+
+
+def _call(prepared: Prepared) -> Call:
+    """Return a forward call of the first declared case, in float64 if the subject computes in it."""
+    dtype = DTYPES[0] if DTYPES[0] in prepared.pair.dtypes else prepared.pair.dtypes[0]
+    return replace(prepared, upstream=()).call(prepared.cases[0], FAMILIES["normal"], dtype, 0)
