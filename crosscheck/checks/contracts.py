@@ -18,6 +18,7 @@ from crosscheck.checks.bench import Bench, DoesNotApplyError, bench_of, complain
 from crosscheck.checks.check import NOT_TRIED, Check, CheckResult, Settings
 from crosscheck.checks.contracts_by_reference import handles_minus_infinity, many_samples_work
 from crosscheck.checks.contracts_dropout import draws_new_masks
+from crosscheck.checks.contracts_state import declaration_of_state
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.judge import CONTRACT, Verdict
 from crosscheck.core.operation import GRAD_INPUT, Call, RefusedError, is_grad_input, is_output
@@ -305,17 +306,34 @@ CONTRACTS: dict[str, Contract] = {
 WARNINGS = (handles_minus_infinity.__name__, backward_uses_the_mode_of_forward.__name__)
 """Contracts that correct code may break: ``x * (x > 0)`` turns minus infinity into NaN, and a backward pass may read the current mode."""
 
+SEVERAL_CALLS = (
+    same_call_same_answer.__name__,
+    backward_twice_does_not_accumulate.__name__,
+    smaller_batch_works.__name__,
+    larger_batch_works.__name__,
+    another_size_works.__name__,
+    uses_updated_parameters.__name__,
+    backward_uses_the_last_forward.__name__,
+)
+"""Contracts that call one layer more than once."""
+
 OF_DROPOUTS: dict[str, Contract] = {draws_new_masks.__name__: draws_new_masks}
 """Contracts that apply only if the reference is a dropout in training mode."""
 
 
 def layer_contract_check(name: str) -> Check:
     """Return the check of one contract of a layer."""
-    return contract_check((CONTRACTS | OF_DROPOUTS)[name], bench_of, warns=name in WARNINGS)
+    explain = declaration_of_state if name in SEVERAL_CALLS else lambda bench: ""
+    return contract_check((CONTRACTS | OF_DROPOUTS)[name], bench_of, warns=name in WARNINGS, explain=explain)
 
 
-def contract_check(contract: Callable[[Any], str], bench: Callable[[Any, str, int], Any], warns: bool = False) -> Check:
-    """Return the check of a contract. ``bench(prepared, dtype, seed)`` makes the contract's argument."""
+def contract_check(
+    contract: Callable[[Any], str],
+    bench: Callable[[Any, str, int], Any],
+    warns: bool = False,
+    explain: Callable[[Any], str] = lambda bench: "",
+) -> Check:
+    """Return the check of a contract. ``bench(prepared, dtype, seed)`` makes the argument of the contract, and of what explains that it failed."""
     name = f"{CONTRACT}{contract.__name__}"
 
     def run(prepared: Any, settings: Settings) -> CheckResult:
@@ -325,7 +343,7 @@ def contract_check(contract: Callable[[Any], str], bench: Callable[[Any, str, in
         for dtype in dtypes:
             try:
                 if what := contract(bench(prepared, dtype, settings.seed)):
-                    return CheckResult(name, Verdict.MISMATCH, f"{dtype}: {what}")
+                    return CheckResult(name, Verdict.MISMATCH, f"{dtype}: {what}{explain(bench(prepared, dtype, settings.seed))}")
             except DoesNotApplyError as error:
                 reasons.append(str(error))
             except RefusedError as error:

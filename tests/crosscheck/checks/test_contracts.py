@@ -30,6 +30,8 @@ ADDING = "gradients_accumulate_as_declared"
 ANOTHER_SIZE = "another_size_works"
 NOT_ADDED = "changed by a backward pass with an upstream gradient of zeros: weight.grad"
 
+ADD_UP = "; the gradients add up from call to call: if they are cleared elsewhere, declare subject=Dicts(layer, accumulates=True)"
+
 OFFENDERS = [
     ("state-input-written", "inputs_are_left_alone", "changed in place: input"),
     ("state-cotangent-written", "inputs_are_left_alone", "changed in place: upstream gradient"),
@@ -38,8 +40,8 @@ OFFENDERS = [
     ("state-weight-written", "params_are_left_alone", "changed in place: weight"),
     ("contracts-widens", "dtype_is_kept", "grad_input is float64 for float32 input"),
     ("contracts-narrows", "dtype_is_kept", "grad_input is float32 for float64 input"),
-    ("state-gradients-added", "backward_twice_does_not_accumulate", "a second backward pass changes: weight.grad, bias.grad"),
-    ("state-gradients-added", "same_call_same_answer", "different the second time: weight.grad, bias.grad"),
+    ("state-gradients-added", "backward_twice_does_not_accumulate", f"a second backward pass changes: weight.grad, bias.grad{ADD_UP}"),
+    ("state-gradients-added", "same_call_same_answer", f"different the second time: weight.grad, bias.grad{ADD_UP}"),
     ("contracts-counts", "same_call_same_answer", "different the second time: output"),
     ("contracts-drops-out", "same_call_same_answer", "different the second time: output"),
     ("state-rest-of-the-larger-batch", "smaller_batch_works", "a smaller batch after a larger one changes: bias.grad"),
