@@ -12,6 +12,7 @@ from crosscheck.adapters.convention import Convention, ConventionError, Instance
 from crosscheck.core.guard import SubjectError, source
 from crosscheck.core.operation import Arrays, Shape
 from crosscheck.core.precision import Array
+from crosscheck.references.functions import setting
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class Functions(Convention):
                     f"{title_of(self.backward)} takes {unknown[0]!r}, which is not an argument of {self.title}{forward}; "
                     "if it is the cache, declare Functions(..., cache=True)"
                 )
+
+    def declared_without(self, reference: Any, names: Sequence[str]) -> str:
+        """Return the expression that declares that these arguments are no parameters, with the values that the reference has for them."""
+        values = {name: repr(value) for name, value in dict(self.extra).items()} | {name: setting(reference, name) for name in names}
+        shown = ", ".join(f'"{name}": {value}' for name, value in values.items())
+        return f"Functions({self.title}, {title_of(self.backward)}, extra={{{shown}}}{'' if self.cache else ', cache=False'})"
 
     def _by_name(self) -> dict[str, Any]:
         """Return ``extra`` as a dict keyed by argument names."""

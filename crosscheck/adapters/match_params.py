@@ -20,7 +20,7 @@ import numpy as np
 from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import Layout, LayoutError, Parameter
 from crosscheck.adapters.match_ways import Way, Ways, parameters, ways, ways_of
-from crosscheck.adapters.naming import same_statistic
+from crosscheck.adapters.naming import alike, same_statistic
 from crosscheck.core.operation import Shape
 
 LayerShapes = Mapping[str, Mapping[str, Shape]]
@@ -63,6 +63,7 @@ def mapped(
     *,
     agrees: Agrees | None = None,
     kernel_last: bool = False,
+    no_params: Callable[[Sequence[str]], str] | None = None,
 ) -> tuple[dict[str, Parameter], list[str]]:
     """Return the parameters by the subject's names, and a list of sentences that say what was inferred.
 
@@ -78,6 +79,8 @@ def mapped(
         Tries a mapping on one input. Without it, nothing is tried.
     kernel_last : bool
         As for :func:`crosscheck.adapters.match_ways.ways`.
+    no_params : callable, optional
+        Returns the line that declares that arguments of a function are no parameters, for an error.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def mapped(
         # All parameters are declared; what is left are other arrays.
         return result, [f"not compared, the reference has no such parameter: {name}" for name in ours]
     if len(ours) != len(theirs):
-        raise MappingError(_not_as_many(subject, reference, result, ours, theirs, kernel_last))
+        raise MappingError(_not_as_many(subject, reference, result, ours, theirs, no_params))
     found, words = _inferred(ours, theirs, result, agrees, kernel_last)
     return {name: (result | parameters(found))[name] for name in subject}, words
 
@@ -160,25 +163,27 @@ def _not_as_many(
     known: Mapping[str, Parameter],
     ours: Mapping[str, Shape | None],
     theirs: Mapping[str, Shape],
-    kernel_last: bool,
+    no_params: Callable[[Sequence[str]], str] | None,
 ) -> str:
     heading = f"your code has the parameters {', '.join(subject) or 'none'}; the reference has {', '.join(reference) or 'none'}"
-    if len(ours) > len(theirs):
-        said = [f'"{name}": "{_text(parameter)}"' for name, parameter in known.items()]
-        chosen = (dict(some) for some in itertools.combinations(ours.items(), len(theirs)))
-        lines = itertools.chain.from_iterable(ways(some, theirs, kernel_last) for some in chosen) if theirs else iter(())
-        shown = "\n".join(_line(way, said) for way in itertools.islice(lines, 8)) or "    params={'NAME': 'NAME'}"
-        argument = next((name for name, shape in ours.items() if shape is None), "")
-        extra = f'\n    subject=Functions(forward, backward, extra={{"{argument}": VALUE}})' if argument else ""
+    more = len(ours) - len(theirs)
+    if more < 0:
         return (
-            f"{heading}: {len(ours) - len(theirs)} too many in your code; declare which of them are parameters"
-            f"{', or that an argument is none' if extra else ''}:\n{shown}{extra}"
+            f"{heading}: nothing in your code is left for {', '.join(map(repr, theirs))}; leave it out of the reference (bias=False), "
+            f"or declare its name in your code:\n    params={{'NAME': {next(iter(theirs))!r}}}"
         )
-    missing = ", ".join(map(repr, theirs))
-    return (
-        f"{heading}: nothing in your code is left for {missing}; leave it out of the reference (bias=False), or declare its name in your code:\n"
-        f"    params={{'NAME': {next(iter(theirs))!r}}}"
-    )
+    if no_params is not None:
+        named = alike(ours, theirs)
+        others = sorted(
+            itertools.combinations(ours, more), key=lambda some: sum(name in named for name in some) * len(ours) - sum(map([*ours].index, some))
+        )
+        lines = "\n".join(f"    subject={no_params(some)}" for some in others[:8])
+        return f"{heading}: {more} too many in your code; declare which arguments are no parameters:\n{lines}"
+    said = [f'"{name}": "{_text(parameter)}"' for name, parameter in known.items()]
+    some = (dict(chosen) for chosen in itertools.combinations(ours.items(), len(theirs))) if theirs else iter(())
+    found = itertools.islice(itertools.chain.from_iterable(ways(chosen, theirs) for chosen in some), 8)
+    lines = "\n".join(_line(way, said) for way in found) or "    params={'NAME': 'NAME'}"
+    return f"{heading}: {more} too many in your code; declare which of them are parameters:\n{lines}"
 
 
 def _text(parameter: Parameter) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from crosscheck.adapters.naming import COLLECTIONS
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.precision import Array
+from crosscheck.references.resolve import framework_of
 
 Path = tuple[str | int, ...]
 """A place: names of attributes, keys of dicts and positions in lists, from the root on. The name of a method stands for what it returns."""
@@ -103,7 +104,7 @@ def _children(node: Any) -> list[tuple[str | int, Any]]:
         return [(key, value) for key, value in node.items() if isinstance(key, str | int)]
     if isinstance(node, list | tuple):
         return list(enumerate(node))
-    if node is None or isinstance(node, str | bytes | int | complex | ModuleType) or isroutine(node) or isclass(node):
+    if node is None or isinstance(node, str | bytes | int | complex | ModuleType) or isroutine(node) or isclass(node) or framework_of(node):
         return []
     slots = (name for kind in type(node).__mro__ for name in _names(getattr(kind, "__slots__", ())))
     own = {**getattr(node, "__dict__", {}), **{name: getattr(node, name) for name in slots if hasattr(node, name) and name != "__dict__"}}

@@ -17,6 +17,9 @@ from crosscheck.references.resolve import framework_of
 
 _DICTS = (("params", "grads"), ("parameters", "gradients"))
 
+_FORWARD, _BACKWARD = ("forward", "fprop", "fwd", "call", "predict"), ("back", "bprop", "bwd", "grad")
+"""Words in the names of methods that may be the forward or the backward pass."""
+
 Observe = Callable[[Layer], Any]
 """Runs a forward and a backward pass on a copy of a layer and returns the copy; None if the layer fails."""
 
@@ -54,7 +57,7 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
     name = type(subject).__name__ if not callable(subject) or not hasattr(subject, "__name__") else subject.__name__
     if ways:
         raise ConventionError(f"{name} can be called in {len(ways)} ways; declare one of them:\n" + "\n".join(f"    subject={way}" for way in ways))
-    if callable(subject) and not hasattr(subject, "forward"):
+    if callable(subject) and not hasattr(subject, "forward") and not _methods(subject, _BACKWARD):
         raise ConventionError(
             f"{name} is a function; declare its backward pass, or that it is a loss which returns loss and gradient:\n"
             f"    subject=Functions({name}, BACKWARD)\n    subject=LossFunction({name})"
@@ -66,8 +69,22 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
         )
     raise ConventionError(
         f"{name} follows no known convention: expected the methods forward and backward, or forward and backprop; its methods are "
-        f"{methods_in_words(subject)}; if they have other names, declare them: subject=Dicts(layer, forward='f', backward='b')"
+        f"{methods_in_words(subject)}; if they have other names, declare them:\n{_other_methods(subject)}"
     )
+
+
+def _other_methods(subject: Any) -> str:
+    """Return the lines that declare which methods are the forward and the backward pass, the likeliest first."""
+    back = _methods(subject, _BACKWARD)
+    ahead = [name for name in _methods(subject, _FORWARD) if name not in back]
+    some = [(forward, backward) for forward in ahead or ["NAME"] for backward in back or ["NAME"]]
+    return "\n".join(f"    subject=Layer(layer, forward={forward!r}, backward={backward!r})" for forward, backward in some[:8])
+
+
+def _methods(subject: Any, words: Sequence[str]) -> list[str]:
+    """Return the names of an object's methods that have one of these words in them."""
+    public = [name for name in dir(subject) if (not name.startswith("_") or name == "__call__") and callable(getattr(subject, name, None))]
+    return [name for name in public if any(word in name.lower() for word in words)]
 
 
 def _ways(subject: Any, declared: Mapping[str, str], count: int, kept: Sequence[str], observe: Observe | None) -> dict[str, Convention]:

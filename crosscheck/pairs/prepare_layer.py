@@ -11,6 +11,7 @@ import numpy as np
 
 from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.adapters.convention import Convention, Instance
+from crosscheck.adapters.functions import Functions
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
 from crosscheck.adapters.match_params import mapped, mapped_buffers, possible_buffers
 from crosscheck.adapters.recognise import recognise
@@ -50,7 +51,8 @@ def prepare_layer(pair: Pair) -> Prepared:
     dropped = training is not None and training.dropped is not None
     agrees = agreement(partial(_mapped_draft, pair, references, convention, buffers)) if references and not dropped else None
     kernel_last = bool(given) and framework_of(given[0]) == "torch"
-    params, inferred = mapped(own, expected, names, pair.sizes, agrees=agrees, kernel_last=kernel_last)
+    no_params = partial(convention.declared_without, given[0]) if isinstance(convention, Functions) and given else None
+    params, inferred = mapped(own, expected, names, pair.sizes, agrees=agrees, kernel_last=kernel_last, no_params=no_params)
     layout = _layout(pair, cases[0], params, buffers)
     mask = pair.mask or str(getattr(convention, "mask", ""))
     if pair.mask and not dropped:

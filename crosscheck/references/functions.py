@@ -11,6 +11,17 @@ from typing import Any
 
 from crosscheck.core.operation import DECISIONS, Call, RefusedError, Shape
 
+_SETTINGS = {"pad": "padding", "strides": "stride", "epsilon": "eps", "rate": "p", "prob": "p", "alpha": "negative_slope", "slope": "negative_slope"}
+"""Names of settings in hand-written code, and PyTorch's names."""
+
+
+def setting(reference: Any, name: str) -> str:
+    """Return the value that a reference has for a setting, as code; ``VALUE`` if it has none of this name. Equal numbers count as one."""
+    value = getattr(reference, name, getattr(reference, _SETTINGS.get(name, name), None))
+    if isinstance(value, tuple) and len({*value}) == 1:
+        value = value[0]
+    return repr(value) if isinstance(value, int | float | str | tuple) else "VALUE"
+
 
 def title(reference: Any) -> str:
     """Return the name of a function or an object for messages."""

@@ -188,3 +188,24 @@ def test_functions_are_no_loss() -> None:
         "gets 2 inputs, more than it has arguments; a loss that returns its gradient, too, is declared as subject=LossFunction(<lambda>)"
         in result.results[0].reason
     )
+
+
+def strided(x: Array, weights: Array, b: Array, stride: int, pad: int, groups: int) -> Any:
+    """Return nothing: only its arguments matter."""
+    return x, (weights, b, stride, pad, groups)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "extra"),
+    [
+        (Functions(strided, conf_backward), '{"stride": 2, "pad": (1, 0), "groups": 1}'),
+        (Functions(strided, conf_backward, {"groups": 1}), '{"groups": 1, "stride": 2, "pad": (1, 0)}'),
+        (Functions(strided, conf_backward, {"stride": 1, "pad": 0}), '{"stride": 1, "pad": 0, "groups": 1}'),
+    ],
+)
+def test_arguments_that_are_no_parameters(adapter: Functions, extra: str) -> None:
+    """The error ends with the lines to add, the likeliest first; values are those of the reference."""
+    result = check(Pair(adapter, nn.Conv2d(2, 3, 3, stride=2, padding=(1, 0)), [(1, 2, 5, 5)]))
+    lines = result.error.splitlines()
+    assert lines[0].endswith("too many in your code; declare which arguments are no parameters:")
+    assert lines[1] == f"    subject=Functions(strided, conf_backward, extra={extra})"

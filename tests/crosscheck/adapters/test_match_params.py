@@ -99,12 +99,6 @@ ERRORS: dict[str, tuple[Shapes, Mapping[str, tuple[int, ...]] | None, dict[str, 
         {},
         ["your code has the parameters W, b; the reference has weight: 1 too many in your code", '\n    params={"W": "weight: a b -> b a"}'],
     ),
-    "too-many-arguments": (
-        {"w": None, "rate": None},
-        {"bias": BIAS},
-        {},
-        ['    params={"w": "bias"}\n    params={"rate": "bias"}\n    subject=Functions(forward, backward, extra={"w": VALUE})'],
-    ),
     "too-few": (
         {"W": (5, 3)},
         {"weight": WEIGHT, "bias": BIAS},

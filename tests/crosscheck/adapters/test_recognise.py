@@ -60,6 +60,16 @@ class Nothing:
         return x
 
 
+class Elsewhere:
+    """Has methods of other names."""
+
+    def __call__(self, x: Array) -> Array:
+        return x
+
+    def backpropagate(self, grad_output: Array) -> Array:
+        return grad_output
+
+
 class OnlyForward:
     """Has no backward pass."""
 
@@ -72,7 +82,15 @@ def some_function(x: Array) -> Array:
 
 
 UNKNOWN: list[tuple[Any, list[str]]] = [
-    (Nothing(), ["Nothing follows no known convention", "or forward and backprop; its methods are predict", "Dicts(layer, forward='f'"]),
+    (
+        Nothing(),
+        [
+            "Nothing follows no known convention",
+            "or forward and backprop; its methods are predict",
+            "\n    subject=Layer(layer, forward='predict', backward='NAME')",
+        ],
+    ),
+    (Elsewhere(), ["\n    subject=Layer(layer, forward='__call__', backward='backpropagate')"]),
     (OnlyForward(), ["OnlyForward follows no known convention", "its methods are forward"]),
     (None, ["NoneType follows no known convention", "its methods are none"]),
     (some_function, ["some_function is a function", "subject=Functions(some_function, BACKWARD)", "subject=LossFunction(some_function)"]),
@@ -88,7 +106,20 @@ UNKNOWN: list[tuple[Any, list[str]]] = [
     ),
 ]
 
-UNKNOWN_IDS = ["nothing", "only-forward", "none", "function", "lambda", "bound", "class", "adapter-class", "module", "module-class", "two"]
+UNKNOWN_IDS = [
+    "nothing",
+    "elsewhere",
+    "only-forward",
+    "none",
+    "function",
+    "lambda",
+    "bound",
+    "class",
+    "adapter-class",
+    "module",
+    "module-class",
+    "two",
+]
 
 
 @pytest.mark.parametrize(("subject", "texts"), UNKNOWN, ids=UNKNOWN_IDS)
