@@ -58,12 +58,13 @@ def _candidates(root: Any, path: Path) -> Iterator[tuple[Rule, Path]]:
     for at, key in enumerate(path):
         if key in COLLECTIONS or (key in VALUES and at == len(path) - 1):
             homes += [((at, other), (*path[:at], other, *path[at + 1 :])) for other in GRADIENTS]
+            homes += [((at, "out"), (*path[:at], *path[at + 1 :]))] if isinstance(last, str) and key in COLLECTIONS else []
         elif isinstance(key, str) and at < len(path) - 1:
             yield from (((at, pattern), (*path[:at], other, *path[at + 1 :])) for pattern, other in gradient_names(key))
     homes += [((), path)]
     homes += [((at, "in", other), (*path[:at], other, *path[at:])) for at in range(len(path) - 1, -1, -1) for other in GRADIENTS]
     for rule, home in homes:
-        if rule:
+        if rule and "out" not in rule:
             yield rule, home
         if isinstance(last, str):
             yield from (((*rule, pattern), (*home[:-1], name)) for pattern, name in gradient_names(last))

@@ -147,8 +147,10 @@ def _inferred(
     found = tried[0] if chosen is None else chosen
     same = [way.name for way in found if way.declared == way.name]
     words = [f"same name and shape as in the reference: {', '.join(same)}"] if same else []
-    hint = " (of several ways, the only one with which the output agrees)" if chosen is None else ""
-    return found, [*words, *(f"{way}{hint}" for way in found if way.name not in same)]
+    words += [str(way) for way in found if way.name not in same]
+    if chosen is None:
+        words.append(f"of {len(possible)} ways to map the parameters, only this one gives the reference's output")
+    return found, words
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -71,17 +71,19 @@ Sense = tuple[str, frozenset[str], tuple[int, ...]] | str
 
 
 def _kind(name: str) -> Sense:
-    return next((kind for word in _words(name) if (kind := _KINDS.get(word))), "")
+    return next((kind for word in _words(name.rpartition(".")[2]) if (kind := _KINDS.get(word))), "")
 
 
 def _meaning(names: Sequence[str]) -> Callable[[str], Sense]:
     """Return a function that says what one of several names means: what it is, what it is for, and its place in the order of their numbers."""
     numbers = sorted({int(word) for name in names for word in _words(name) if word.isdecimal()})
+    # A word of all names, such as that of the only module, tells none from another.
+    everywhere = set[str].intersection(*({*_words(name)} for name in names)) if len(names) > 1 else set()
 
     def meaning(name: str) -> Sense:
         words = _words(name)
         places = tuple(numbers.index(int(word)) for word in words if word.isdecimal()) if len(numbers) > 1 else ()
-        of = frozenset(_ROLES.get(word, word) for word in words if not word.isdecimal() and word not in _KINDS and word not in _GENERAL)
+        of = frozenset(_ROLES.get(word, word) for word in words if not word.isdecimal() and word not in {*_KINDS, *_GENERAL, *everywhere})
         kind = str(_kind(name)) or (_WEIGHT if "hidden" in of else "")
         return (kind, of, places) if kind or of or places else ""
 
@@ -108,7 +110,8 @@ def is_statistic(name: str) -> bool:
 
 def gradient_names(name: str) -> Iterator[tuple[str, str]]:
     """Yield what the gradient of something of this name may be called, as (pattern, name): ``("d{}", "dW")``."""
+    private, own = ("_", name[1:]) if name.startswith("_") else ("", name)
     for pattern in AFFIXES:
-        yield pattern, pattern.format(name)
+        yield pattern, private + pattern.format(own)
     # gradWeight beside weight, as in Lua Torch
-    yield "grad{} with a capital", f"grad{name[:1].upper()}{name[1:]}"
+    yield "grad{} with a capital", f"{private}grad{own[:1].upper()}{own[1:]}"

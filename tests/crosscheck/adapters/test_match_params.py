@@ -196,7 +196,7 @@ class Named(Square):
         return grad_output @ self.params["weight"].T
 
 
-TRANSPOSED = "W is weight: a b -> b a (of several ways, the only one with which the output agrees)"
+TRANSPOSED = "W is weight: a b -> b a of 2 ways to map the parameters, only this one gives the reference's output"
 SQUARE: dict[str, tuple[Square, dict[str, str], Verdict, str]] = {
     "output-decides": (Square(), {}, Verdict.MATCH, TRANSPOSED),
     "declared": (Square(), {"W": "weight: i o -> o i"}, Verdict.MATCH, ""),
