@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,36 +22,66 @@ _NOTHING = (LookupError, AttributeError, TypeError, SubjectError)
 """What reading a place raises where there is nothing."""
 
 
-def gradient_places(root: Any, after: Any, arrays: Mapping[Path, Any]) -> dict[Path, tuple[Path, bool]]:
-    """Return the place of the gradient for each array that has one, and whether something is there.
+@dataclass(frozen=True)
+class Written:
+    """An object graph right before and right after a backward pass."""
+
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the gradient of an array is."""
+
+    path: Path
+    seen: bool
+    """Whether something is there: an array, or room for one."""
+    rivals: tuple[Path, ...] = ()
+    """Other places where the backward pass wrote something else that may be the gradient."""
+
+
+def gradient_places(root: Any, arrays: Mapping[Path, Any], written: Written | None = None) -> dict[Path, Place]:
+    """Return the place of the gradient for each array that has one.
 
     The arrays of one object or dict follow one rule, and the rule that finds the most gradients is taken. What a backward pass wrote decides, if one
     has run.
     """
-    holders, result = defaultdict[Path, list[Path]](list), dict[Path, tuple[Path, bool]]()
+    holders, result = defaultdict[Path, list[Path]](list), dict[Path, Place]()
     for path in arrays:
         holders[path[:-1]].append(path)
     for paths in holders.values():
-        found = {} if after is None else _by_rule(root, paths, lambda place: 2 * _was_written(root, after, place))
-        if not found and after is not None:
-            found = _by_any_name(root, after, {path: arrays[path] for path in paths})
-        found = found or _by_rule(root, paths, lambda place: _is_there(root, place))
+        found = {} if written is None else _by_rule(root, paths, partial(_was_written, written), written.after)
+        if not found and written is not None:
+            found = _by_any_name(written, {path: arrays[path] for path in paths})
+        found = found or _by_rule(root, paths, partial(_is_there, root))
         # A backward pass may also write what was there before, such as zeros.
-        result |= {path: (place, seen or _is_there(root, place) > 0) for path, (place, seen) in found.items()}
+        result |= {path: replace(place, seen=place.seen or _is_there(root, place.path) > 0) for path, place in found.items()}
     return result
 
 
-def _by_rule(root: Any, paths: Iterable[Path], hits: Callable[[Path], int]) -> dict[Path, tuple[Path, bool]]:
+def _by_rule(root: Any, paths: Iterable[Path], hits: Callable[[Path], int], after: Any = None) -> dict[Path, Place]:
     """Return the places of gradients by the rule with the most hits; empty if no rule has one."""
     rules, scores = defaultdict[Rule, dict[Path, Path]](dict), dict[tuple[Rule, Path], int]()
     for path in paths:
         for rule, place in _candidates(root, path):
             rules[rule][path], scores[rule, path] = place, hits(place)
-    best = max(rules, key=lambda rule: sum(scores[rule, path] for path in rules[rule]), default=None)
-    if best is None or not any(scores[best, path] for path in rules[best]):
+    totals = {rule: sum(scores[rule, path] for path in of) for rule, of in rules.items()}
+    best = max(totals, key=lambda rule: totals[rule], default=None)
+    if best is None or not totals[best]:
         return {}
     gradients = {place for path, place in rules[best].items() if scores[best, path]}
-    return {path: (place, scores[best, path] > 0) for path, place in rules[best].items() if path not in gradients}
+    others = [rules[rule] for rule, total in totals.items() if total == totals[best] and rule != best] if after is not None else []
+    return {
+        path: Place(place, scores[best, path] > 0, tuple(other[path] for other in others if path in other and _differ(after, place, other[path])))
+        for path, place in rules[best].items()
+        if path not in gradients
+    }
+
+
+def _differ(after: Any, place: Path, other: Path) -> bool:
+    """Return whether there are different arrays at two places."""
+    return _is_there(after, place) == _is_there(after, other) > 1 and not np.array_equal(read(after, place), read(after, other), equal_nan=True)
 
 
 def _candidates(root: Any, path: Path) -> Iterator[tuple[Rule, Path]]:
@@ -77,16 +110,16 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2 and (value[1] is None or np.shape(value[0]) == np.shape(value[1]))
 
 
-def _by_any_name(root: Any, after: Any, arrays: Mapping[Path, Any]) -> dict[Path, tuple[Path, bool]]:
+def _by_any_name(written: Written, arrays: Mapping[Path, Any]) -> dict[Path, Place]:
     """Return the places of gradients whose names follow no common pattern: a backward pass wrote arrays of the parameters' shapes there.
 
     Every array has to have one, at a place that differs from its own in one name: in the same way for all of them.
     """
-    rules = defaultdict[Rule, dict[Path, tuple[Path, bool]]](dict)
-    for place, value in arrays_in(after):
+    rules = defaultdict[Rule, dict[Path, Place]](dict)
+    for place, value in arrays_in(written.after):
         for path, own in arrays.items():
-            if np.shape(own) == np.shape(value) and (rule := _difference(path, place)) and _was_written(root, after, place):
-                rules[rule][path] = (place, True)
+            if np.shape(own) == np.shape(value) and (rule := _difference(path, place)) and _was_written(written, place):
+                rules[rule][path] = Place(place, True)
     complete = [found for found in rules.values() if len(found) == len(arrays)]
     return complete[0] if len(complete) == 1 else {}
 
@@ -100,8 +133,10 @@ def _difference(path: Path, place: Path) -> Rule:
     name, other = path[at], place[at]
     if not isinstance(name, str) or not isinstance(other, str):
         return ()
-    before, found, following = other.partition(name)
-    return (at, before, following) if found else (at, other) if at < len(path) - 1 or name in VALUES else ()
+    # The name has to be a word of the other one: "slope_of_W" and "slopeW" are of "W", but "batch" is not of "b".
+    capital = name[:1].isupper()
+    word = re.search(rf"(?<![{'A-Z' if capital else 'A-Za-z'}]){re.escape(name)}(?![{'a-z' if capital else 'A-Za-z'}])", other)
+    return (at, other[: word.start()], other[word.end() :]) if word else (at, other) if at < len(path) - 1 or name in VALUES else ()
 
 
 def _is_there(root: Any, place: Path) -> int:
@@ -117,8 +152,9 @@ def _is_there(root: Any, place: Path) -> int:
     return 2 if isinstance(value, np.ndarray | np.generic | float) else int(value is None)
 
 
-def _was_written(root: Any, after: Any, place: Path) -> bool:
-    """Return whether there is an array that was not there before, or has changed."""
-    if _is_there(after, place) < 2:
-        return False
-    return _is_there(root, place) < 2 or not np.array_equal(read(root, place), read(after, place), equal_nan=True)
+def _was_written(written: Written, place: Path) -> int:
+    """Return 2 if there is an array that was not there before, or has changed; else 0."""
+    if _is_there(written.after, place) < 2:
+        return 0
+    same = _is_there(written.before, place) == 2 and np.array_equal(read(written.before, place), read(written.after, place), equal_nan=True)
+    return 0 if same else 2

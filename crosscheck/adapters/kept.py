@@ -11,8 +11,8 @@ in a network is valid for every copy of the network, too::
     weight.read_grad(network)                           # None where there is no gradient yet
 
 Gradients are found by their names: ``dW`` beside ``W``, ``grads["W"]`` beside ``params["W"]``, ``W.grad`` beside ``W.data``. Many layers make their
-gradients only in the backward pass. With a copy of the network on which a backward pass has run, ``find(network, after=copy)`` prefers what this pass
-wrote, and finds gradients whose names follow no common pattern.
+gradients only in the backward pass. With copies of the network from before and after a backward pass, ``find(network, Written(before, after))``
+prefers what this pass wrote, and finds gradients whose names follow no common pattern.
 
 Not every array that is found needs to be a parameter: ``find`` returns each array of real numbers that is neither a gradient nor a running statistic.
 Those without a gradient have ``grad`` None.
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.gradient_places import gradient_places
+from crosscheck.adapters.gradient_places import Place, Written, gradient_places
 from crosscheck.adapters.naming import COLLECTIONS, GRADIENTS, VALUES, is_statistic
 from crosscheck.adapters.object_graph import Path, arrays_in, read, write
 from crosscheck.core.guard import SubjectError
@@ -44,6 +44,9 @@ class Kept:
 
     seen: bool = False
     """Whether something is at the gradient's place: an array, or room for one."""
+
+    rivals: tuple[Path, ...] = ()
+    """Other places where a backward pass wrote something else that may be the gradient."""
 
     @property
     def name(self) -> str:
@@ -80,7 +83,7 @@ class Kept:
             self.write_grad(root, np.zeros_like(value))
 
 
-def find(root: Any, after: Any = None) -> dict[str, Kept]:
+def find(root: Any, written: Written | None = None) -> dict[str, Kept]:
     """Return the arrays of an object graph that may be parameters by dotted name, with the places of their gradients.
 
     An array in several places, as in a layer that is used twice, is found once. Where an object has a non-empty dict or list of parameters, such as
@@ -90,12 +93,12 @@ def find(root: Any, after: Any = None) -> dict[str, Kept]:
     ----------
     root : object
         A layer or a network, best before its first call: a layer that was called may also keep the arrays of that call.
-    after : object, optional
-        A copy of it, on which a forward and a backward pass have run.
+    written : Written, optional
+        Copies of it right before and right after a backward pass.
     """
     arrays = {path: value for path, value in arrays_in(root) if not is_statistic(str(path[-1])) and not any(key in GRADIENTS for key in path)}
-    grads = gradient_places(root, after, arrays)
-    gradients = {place for place, seen in grads.values() if seen}
+    grads = gradient_places(root, arrays, written)
+    gradients = {place.path for place in grads.values() if place.seen}
     own = _without_collected({path: value for path, value in arrays.items() if path not in gradients}, root)
     places = defaultdict[Any, list[Path]](list)
     for path, value in own.items():
@@ -150,8 +153,8 @@ def _without_collected(arrays: Mapping[Path, Any], root: Any) -> dict[Path, Any]
     return {path: value for path, value in arrays.items() if not is_further(path, value)}
 
 
-def _best(paths: list[Path], grads: Mapping[Path, tuple[Path, bool]]) -> Kept:
+def _best(paths: list[Path], grads: Mapping[Path, Place]) -> Kept:
     """Return the parameter that is in several places: under its shortest name of words, with the gradient that is there."""
     path = min(paths, key=lambda place: (any(isinstance(key, int) for key in place[-1:]), any(str(key).startswith("_") for key in place), len(place)))
-    grad, seen = min((grads[place] for place in paths if place in grads), key=lambda found: not found[1], default=(None, False))
-    return Kept(path, grad, seen)
+    found = min((grads[place] for place in paths if place in grads), key=lambda place: not place.seen, default=None)
+    return Kept(path) if found is None else Kept(path, found.path, found.seen, found.rivals)

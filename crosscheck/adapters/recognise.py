@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import Convention, ConventionError, expect_instance, methods_in_words
-from crosscheck.adapters.kept import Kept, find
+from crosscheck.adapters.gradient_places import Written
+from crosscheck.adapters.kept import Kept, dotted, find
 from crosscheck.adapters.layer_object import Layer
 from crosscheck.adapters.naming import same_statistic
 from crosscheck.adapters.objects import Attributes, Dicts, ObjectConvention, Updating, array_attributes
@@ -20,8 +21,8 @@ _DICTS = (("params", "grads"), ("parameters", "gradients"))
 _FORWARD, _BACKWARD = ("forward", "fprop", "fwd", "call", "predict"), ("back", "bprop", "bwd", "grad")
 """Words in the names of methods that may be the forward or the backward pass."""
 
-Observe = Callable[[Layer], Any]
-"""Runs a forward and a backward pass on a copy of a layer and returns the copy; None if the layer fails."""
+Observe = Callable[[Layer], Written | None]
+"""Runs a forward and a backward pass on a copy of a layer; None if the layer fails."""
 
 
 def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Sequence[str] = (), observe: Observe | None = None) -> Convention:
@@ -47,7 +48,9 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
     """
     expect_instance(subject)
     if isinstance(subject, Layer) and subject.params is None and subject.kept is None:
-        return replace(subject, kept=_chosen(find(subject.layer, observe and observe(subject.bare)), params, count, kept))
+        found = _chosen(find(subject.layer, observe and observe(subject.bare)), params, count, kept)
+        _expect_one_place(subject.layer, found)
+        return replace(subject, kept=found)
     if callable(getattr(subject, "instance", None)) and hasattr(subject, "keeps"):
         convention: Convention = subject
         return convention
@@ -116,6 +119,7 @@ def _with_backward(subject: Any, declared: Mapping[str, str], count: int, kept: 
         if simple and _arrays_of(subject, params) == {*found}:
             return Dicts(subject) if (params, grads) == _DICTS[0] else Dicts(subject, params, grads)
     chosen = _chosen(found, declared, count, kept)
+    _expect_one_place(subject, chosen)
     if not found and not declared:
         return Dicts(subject)
     if not {*declared} <= {*found} and all(hasattr(subject, name) for name in declared):
@@ -135,6 +139,18 @@ def _chosen(found: Mapping[str, Kept], declared: Mapping[str, str], count: int, 
     if declared and {*declared} <= {*found}:
         return {name: found[name] for name in declared}
     return found
+
+
+def _expect_one_place(subject: Any, chosen: Mapping[str, Kept]) -> None:
+    """Raise :class:`ConventionError` if a backward pass wrote different values to two places that may be those of one gradient."""
+    several = {name: (one.grad, *one.rivals) for name, one in chosen.items() if one.grad is not None}
+    if name := next((name for name, places in several.items() if len(places) > 1), ""):
+        places = " and ".join(map(dotted, several[name]))
+        count = max(map(len, several.values()))
+        lines = [{own: dotted(of[min(number, len(of) - 1)]) for own, of in several.items()} for number in range(count)]
+        shown = "\n".join(f"    subject=Layer(layer, params={line})" for line in lines)
+        title = type(subject).__name__
+        raise ConventionError(f"{title} has different arrays for the gradient of {name!r}: {places}; declare which one it is:\n{shown}")
 
 
 def _arrays_of(subject: Any, name: str) -> set[Any]:

@@ -23,7 +23,7 @@ from crosscheck.pairs.cases import batch_axis, declared_cases, without_optional,
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepared import Prepared, accepted, is_finite
 from crosscheck.pairs.sizes import BUDGET, Derived, derived
-from crosscheck.pairs.trial import after_backward, agreement
+from crosscheck.pairs.trial import agreement, written_by_backward
 from crosscheck.references.functions import Output
 from crosscheck.references.resolve import Reference, framework_of, resolved
 
@@ -36,7 +36,7 @@ def prepare_layer(pair: Pair) -> Prepared:
     statistics = dict(training.buffers) if training else {}
     count = len(references[0].shapes or ()) if references else 0
     convention = recognise(
-        pair.subject, pair.params, count, [*pair.buffers, *statistics], lambda layer: after_backward(_draft(pair, references, layer), layer)
+        pair.subject, pair.params, count, [*pair.buffers, *statistics], lambda layer: written_by_backward(_draft(pair, references, layer), layer)
     )
     draft = _draft(pair, references, convention)
     convention, cases, training_mode = draft.layer.convention, draft.cases, draft.layer.training

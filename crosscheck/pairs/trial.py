@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.convention import ConventionError
+from crosscheck.adapters.convention import ConventionError, copied
+from crosscheck.adapters.gradient_places import Written
 from crosscheck.adapters.layer_object import Layer
 from crosscheck.adapters.layout import LayoutError, Parameter
 from crosscheck.core.arguments import flat
@@ -27,8 +27,8 @@ from crosscheck.pairs.prepared import Prepared
 _FAILED = (SubjectError, ConventionError, LayoutError, RefusedError)
 
 
-def after_backward(prepared: Prepared, layer: Layer) -> Any:
-    """Return a copy of a layer object on which a forward and a backward pass have run, with its own parameters; None if it fails.
+def written_by_backward(prepared: Prepared, layer: Layer) -> Written | None:
+    """Return copies of a layer object before and after a backward pass, with its own parameters; None if it fails.
 
     ``prepared`` is a pair whose parameters are not known yet.
     """
@@ -42,11 +42,12 @@ def after_backward(prepared: Prepared, layer: Layer) -> Any:
             outputs = flat(instance.forward(*given.values()))
         rng = np.random.default_rng(0)
         upstream = [np.asarray(rng.normal(size=np.shape(output)), call.dtype) for output in outputs]
+        before = copied(instance.layer)
         with contained("backward"):
             instance.backward(*upstream[: max(1, layer.upstream(len(upstream)))])
     except _FAILED:
         return None
-    return instance.layer
+    return Written(before, instance.layer)
 
 
 def agreement(prepare: Callable[[Mapping[str, Parameter]], Prepared]) -> Callable[[Mapping[str, Parameter]], bool]:

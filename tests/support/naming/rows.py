@@ -26,6 +26,7 @@ from tests.support.naming.of_attributes import (
     OtherMethods,
     Property,
     Slots,
+    TwoGradients,
     TwoWays,
     named,
 )
@@ -165,6 +166,7 @@ ASKED = {
     "names of PyTorch, other order": (attributes("weight bias", "weight_grad bias_grad", style.SQUARE), 1),
     "names that say nothing, added": (attributes("p q r s", "dp dq dr ds", style.RECURRENT), 0),
     "one gradient too many": (of(Frozen), 0),
+    "two gradients": (of(TwoGradients), 0),
     "forward_pass, backward_pass": (of(OtherMethods), 0),
     "__call__, backpropagate": (of(Called), 0),
     "backward and backprop": (of(TwoWays), 1),
