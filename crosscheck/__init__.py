@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from crosscheck.adapters.optimizers import Holding as Holding
     from crosscheck.adapters.optimizers import UpdateFunction as UpdateFunction
     from crosscheck.adapters.optimizers import Updater as Updater
-    from crosscheck.adapters.train_step_opaque import WholeStep as WholeStep
+    from crosscheck.adapters.whole_step import WholeStep as WholeStep
     from crosscheck.checks import Settings as Settings
     from crosscheck.core.arguments import Input as Input
     from crosscheck.core.arguments import Integers as Integers
@@ -79,7 +79,7 @@ _HOMES = {
     "Updater": "adapters.optimizers",
     "Updating": "adapters.objects",
     "Verdict": "core.judge",
-    "WholeStep": "adapters.train_step_opaque",
+    "WholeStep": "adapters.whole_step",
     "assert_close": "run.assert_close",
     "check": "run.check:check_pair",
     "load": "shrinking.script",

@@ -82,20 +82,28 @@ def _child(node: Any, key: str | int) -> Any:
 
 
 def arrays_in(root: Any) -> Iterator[tuple[Path, Any]]:
-    """Yield every array of real numbers of a graph, those near the root first. Each object is visited once."""
+    """Yield every array of real numbers of a graph, those near the root first."""
+    for path, node in nodes_in(root):
+        for key, value in _children(node):
+            in_collection = any(key in COLLECTIONS for key in path)
+            if _is_number(value) and np.asarray(value).dtype.kind == "f" and (in_collection or isinstance(value, np.ndarray)):
+                yield (*path, key), value
+
+
+def nodes_in(root: Any) -> Iterator[tuple[Path, Any]]:
+    """Yield the root and everything in its graph but arrays and numbers, what is near the root first. Each object is visited once."""
     waiting, seen = deque[tuple[Path, Any]]([((), root)]), dict[int, Any]()
     while waiting and len(seen) < _MOST:
         path, node = waiting.popleft()
         if id(node) in seen:
             continue
         seen[id(node)] = node  # also keeps it alive, so that its id stays its own
-        for key, value in _children(node):
-            if isinstance(value, np.ndarray | np.generic | float):
-                in_collection = any(key in COLLECTIONS for key in path)
-                if np.asarray(value).dtype.kind == "f" and (in_collection or isinstance(value, np.ndarray)):
-                    yield (*path, key), value
-            else:
-                waiting.append(((*path, key), value))
+        yield path, node
+        waiting.extend(((*path, key), value) for key, value in _children(node) if not _is_number(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic | float)
 
 
 def _children(node: Any) -> list[tuple[str | int, Any]]:

@@ -19,6 +19,7 @@ from crosscheck.checks.optimizers import CONTRACTS as UPDATE_CONTRACTS
 from crosscheck.checks.optimizers import update_check, update_contract_check
 from crosscheck.checks.special import special_checks
 from crosscheck.checks.values import evaluation_check, value_check
+from crosscheck.checks.whole import predict_check, steps_check
 from crosscheck.core.inputs import EVALUATED, FAMILIES
 from crosscheck.core.operation import DTYPES
 from crosscheck.pairs.declaration import Declaration
@@ -57,8 +58,9 @@ def _of_layer(pair: Pair) -> list[Check]:
 
 
 def _of_model(pair: ModelPair) -> list[Check]:
-    """Return a model's checks: single steps and a free run, first in float64, then in float32, followed by the contracts."""
-    runs = [check(dtype) for dtype in DTYPES for check in (lockstep_check, freerun_check)]
+    """Return a model's checks: single steps and a free run, or predictions, first in float64, then in float32, followed by the contracts."""
+    kinds = (lockstep_check, freerun_check) if pair.in_layers else (steps_check, predict_check)
+    runs = [check(dtype) for dtype in DTYPES for check in kinds]
     return [*runs, *(model_contract_check(name) for name in MODEL_CONTRACTS)]
 
 

@@ -16,8 +16,9 @@ from crosscheck.core.arguments import times
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.judge import Judgement, Kind, Verdict, judgement_facts, number, significant
 from crosscheck.core.trace import Place, key_of
-from crosscheck.pairs.model_pair import Batch, ModelPair
+from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.pairs.prepare_model import PreparedModel
+from crosscheck.pairs.trained_subject import Batch
 from crosscheck.report.words import consequence_in_words, decision_in_words
 from crosscheck.training.comparison import Comparison
 from crosscheck.training.free_run import DistanceSample
@@ -69,7 +70,7 @@ def _check(name: str, about: str, dtype: str, judged: Callable[[str, ModelRun, M
 def _lockstep(name: str, run: ModelRun, pair: ModelPair) -> CheckResult:
     comparison, shape = run.comparison, times(pair.shape)
     result = CheckResult(name, comparison.steps_verdict, divergence=comparison.first)
-    result.judgements = [(shape, judgement) for key, series in comparison.record.series.items() for judgement in _telling(key, series)]
+    result.judgements = [(shape, judgement) for key, series in comparison.record.series.items() for judgement in telling(key, series)]
     result.notes = notes(comparison)
     if isinstance(comparison, TrainingComparison):
         result.others = [divergence for divergence in comparison.divergences.values() if divergence is not comparison.first]
@@ -111,7 +112,7 @@ def distance_in_words(look: DistanceSample) -> str:
     return f"{look.parameter} differs from the reference's by {distance} as a norm; rounding explains at most {allowed}"
 
 
-def _telling(key: Key, series: Series) -> list[Judgement]:
+def telling(key: Key, series: Series) -> list[Judgement]:
     """Return a series' first mismatch, or else its worst judgement, plus one judgement for all undecided and one for all skipped steps."""
     kind, layer, quantity = key
     judged = series.first or series.worst
@@ -158,9 +159,9 @@ def comparison_of(prepared: PreparedModel, dtype: str, seed: int, perturbed: int
 
 def _train(run: ModelRun, batches: list[Batch]) -> None:
     looks = {math.ceil(len(batches) * look / LOOKS) for look in range(1, LOOKS + 1)}
-    for step, (x, labels) in enumerate(batches, start=1):
+    for step, batch in enumerate(batches, start=1):
         try:
-            run.comparison.step(x, labels)
+            run.comparison.step(*batch.values())
         except SubjectError as error:
             run.failed = error.reason
             break

@@ -2,47 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from crosscheck.adapters.network_listened import TracedNetwork
+from crosscheck.adapters.whole_network import WholeNetwork
+from crosscheck.causes.divergence import Divergence
 from crosscheck.checks.bench import DoesNotApplyError, complaint, differing
 from crosscheck.checks.check import Check
 from crosscheck.checks.contracts import contract_check
 from crosscheck.checks.models import comparison_of
+from crosscheck.checks.whole import comparison_of as whole_comparison
 from crosscheck.core.guard import SubjectError
-from crosscheck.core.precision import Array
-from crosscheck.pairs.model_pair import Batch
-from crosscheck.pairs.prepare_model import PreparedModel, Trained
+from crosscheck.pairs.prepare_model import PreparedModel
+from crosscheck.pairs.prepare_whole import PreparedWhole
 
 
 @dataclass(frozen=True)
 class ModelBench:
     """Makes fresh networks with the pair's factory, and batches for them."""
 
-    prepared: PreparedModel
+    prepared: PreparedModel | PreparedWhole
     dtype: str
     seed: int
 
-    def network(self) -> Trained:
+    def network(self) -> Any:
         """Return a fresh network with the initial parameters."""
         return self.prepared.fresh(self.dtype, self.seed)
 
-    def batches(self, count: int) -> list[Batch]:
-        """Return the first ``count`` batches."""
+    def batches(self, count: int) -> list[dict[str, Any]]:
+        """Return the first ``count`` batches, each with its arrays by name."""
         return self.prepared.batches(self.dtype, self.seed, count)
+
+    def own(self, network: Any, batch: Mapping[str, Any]) -> list[Any]:
+        """Return copies of a batch's arrays in the subject's layout."""
+        if isinstance(network, WholeNetwork):
+            return network.arguments(batch)
+        x, labels = batch.values()
+        return [network.train.batch(x), network.train.labels(labels)]
+
+    def train(self, network: Any, arguments: list[Any]) -> Any:
+        """Do one training step and return the loss."""
+        return network.train(arguments, np.dtype(self.dtype)) if isinstance(network, WholeNetwork) else network.train(*arguments)
+
+    def predict(self, network: Any, batch: Mapping[str, Any]) -> None:
+        """Let a network predict."""
+        if isinstance(network, WholeNetwork):
+            network.predict(batch, np.dtype(self.dtype))
+        else:
+            network.predict(next(iter(batch.values())))
+
+    def first_divergence(self, batches: Sequence[Mapping[str, Any]]) -> Divergence | None:
+        """Return the first divergence of a training on these batches."""
+        if isinstance(self.prepared, PreparedWhole):
+            whole = whole_comparison(self.prepared, self.dtype, self.seed)
+            for batch in batches:
+                whole.step(batch)
+            return whole.first
+        comparison = comparison_of(self.prepared, self.dtype, self.seed, 0)
+        for batch in batches:
+            comparison.step(*batch.values())
+        return comparison.first
 
 
 def batch_is_left_alone(bench: ModelBench) -> str:
     """Training changes the batch or the labels."""
-    ((x, labels),) = bench.batches(1)
-    network = bench.network()
-    own, own_labels = network.train.batch(x), network.train.labels(labels)
-    network.train(own, own_labels)
-    given = {"the batch": network.train.batch(x), "the labels": np.asarray(network.train.labels(labels))}
-    return complaint("changed in place", differing(given, {"the batch": own, "the labels": np.asarray(own_labels)}))
+    ((batch,), network) = bench.batches(1), bench.network()
+    own = bench.own(network, batch)
+    bench.train(network, own)
+    before, after = (
+        {f"the {name}": np.asarray(value) for name, value in zip(batch, values, strict=True)} for values in (bench.own(network, batch), own)
+    )
+    return complaint("changed in place", differing(before, after))
 
 
 def same_start_same_result(bench: ModelBench) -> str:
@@ -50,34 +84,40 @@ def same_start_same_result(bench: ModelBench) -> str:
     batches, ends = bench.batches(2), []
     for _ in range(2):
         network = bench.network()
-        losses = {f"the loss of step {step}": network.train(*_own(network, batch)) for step, batch in enumerate(batches, start=1)}
-        ends.append(losses | network.params)
+        losses = {f"the loss of step {step}": bench.train(network, bench.own(network, batch)) for step, batch in enumerate(batches, start=1)}
+        ends.append({name: loss for name, loss in losses.items() if loss is not None} | network.params)
     return complaint("different the second time", differing(*ends))
 
 
 def smaller_batch_works(bench: ModelBench) -> str:
     """Training is wrong on a smaller batch after a larger one, as at the end of an epoch."""
-    if (size := bench.prepared.pair.shape[0]) == 1:
+    full, other = bench.batches(2)
+    size = len(next(iter(full.values())))
+    if size == 1:
         raise DoesNotApplyError("the batch is a single sample")
-    (full, (x, labels)), comparison = bench.batches(2), comparison_of(bench.prepared, bench.dtype, bench.seed, 0)
-    comparison.step(*full)
-    if comparison.first is not None:
+    if any(len(value) != size for value in other.values()):
+        raise DoesNotApplyError("not every array of a batch has the samples as its first axis")
+    smaller = {name: value[:-1] for name, value in other.items()}
+    try:
+        first = bench.first_divergence([full])
+    except SubjectError:
+        first = None
+    if first is not None:
         raise DoesNotApplyError("training on the full batch is wrong already")
     try:
-        comparison.step(x[:-1], labels[:-1])
+        first = bench.first_divergence([full, smaller])
     except SubjectError as error:
         return f"a batch of {size - 1} after one of {size}: {error.reason}"
-    first = comparison.first
     return f"a batch of {size - 1} after one of {size}: {first.judgement.place.layer}.{first.judgement.place.quantity} is wrong" if first else ""
 
 
 def predicting_does_not_change_parameters(bench: ModelBench) -> str:
     """Predicting changes the parameters."""
-    ((x, _),), network = bench.batches(1), bench.network()
+    ((batch,), network) = bench.batches(1), bench.network()
     if not isinstance(network, TracedNetwork) and not network.predicts:
         raise DoesNotApplyError("there is no function that predicts")
     before = network.params
-    network.predict(x)
+    bench.predict(network, batch)
     return complaint("changed by predicting", differing(before, network.params))
 
 
@@ -86,13 +126,8 @@ def networks_share_nothing(bench: ModelBench) -> str:
     batches, one, other = bench.batches(2), bench.network(), bench.network()
     before = one.params
     for batch in batches:
-        other.train(*_own(other, batch))
+        bench.train(other, bench.own(other, batch))
     return complaint("changed by training another network", differing(before, one.params))
-
-
-def _own(network: Trained, batch: Batch) -> tuple[Array, object]:
-    """Return a batch in the subject's layout."""
-    return network.train.batch(batch[0]), network.train.labels(batch[1])
 
 
 MODEL_CONTRACTS: dict[str, Callable[[ModelBench], str]] = {

@@ -14,6 +14,7 @@ import numpy as np
 from crosscheck.core.arguments import Argument, Case, Input, Inputs, Labels, Signature, axes_of, name_in_call
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.operation import DECISIONS, INPUT, Shape
+from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.pairs.pair import Pair
 
 _DRAWN = 4
@@ -38,18 +39,18 @@ def declared_cases(pair: Pair, signature: Signature | None, labels: bool) -> lis
     PairError
         If the declaration of the inputs does not fit.
     """
+    if pair.inputs and pair.shapes:
+        raise pair.error("shapes and inputs are both given; shapes is for a single input, inputs for several: leave one out")
     if pair.inputs:
-        return [_by_name(pair)]
+        return [by_name(pair)]
     shapes = _shapes(pair)
     if signature is None and labels and (wrong := [shape for shape in shapes if len(shape) < 2]):
         raise pair.error(f"a loss with labels takes inputs of shape (batch, classes, ...), found {wrong[0]}")
     return [_of_shape(pair, shape, signature, labels) for shape in shapes]
 
 
-def _by_name(pair: Pair) -> Case:
+def by_name(pair: Pair | ModelPair) -> Case:
     """Return the case of inputs that are declared by name. Axes that have only a length get a name, so that they can have other lengths, too."""
-    if pair.shapes:
-        raise pair.error("shapes and inputs are both given; shapes is for a single input, inputs for several: leave one out")
     inputs: dict[str, Argument] = {}
     sizes = dict(pair.sizes)
     for name, given in pair.inputs.items():
@@ -80,7 +81,7 @@ def _named(one: Argument) -> list[str]:
     return [axis for axis in one.axes if isinstance(axis, str)] + ([below] if isinstance(below, str) else [])
 
 
-def _length(pair: Pair, axis: str, length: Any) -> int:
+def _length(pair: Pair | ModelPair, axis: str, length: Any) -> int:
     try:
         found = operator.index(length)
     except TypeError:

@@ -16,6 +16,7 @@ from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare_layer import prepare_layer
 from crosscheck.pairs.prepare_model import PreparedModel, prepare_model
 from crosscheck.pairs.prepare_optimizer import PreparedOptimizers, prepare_optimizer
+from crosscheck.pairs.prepare_whole import PreparedWhole, prepare_whole
 from crosscheck.pairs.prepared import Prepared
 from crosscheck.references.resolve import UnknownReferenceError
 
@@ -25,7 +26,7 @@ def prepare(pair: Pair) -> Prepared: ...
 @overload
 def prepare(pair: OptimizerPair) -> PreparedOptimizers: ...
 @overload
-def prepare(pair: ModelPair) -> PreparedModel: ...
+def prepare(pair: ModelPair) -> PreparedModel | PreparedWhole: ...
 @overload
 def prepare(pair: Declaration) -> Ready: ...
 def prepare(pair: Declaration) -> Any:
@@ -55,5 +56,5 @@ _READY = "_ready"
 _PREPARE: dict[type[Declaration], Callable[[Any], Ready]] = {
     Pair: prepare_layer,
     OptimizerPair: prepare_optimizer,
-    ModelPair: prepare_model,
+    ModelPair: lambda pair: prepare_model(pair) if pair.in_layers else prepare_whole(pair),
 }

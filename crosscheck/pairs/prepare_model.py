@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,21 +9,21 @@ from typing import Any
 import numpy as np
 
 from crosscheck.adapters.convention import ConventionError
-from crosscheck.adapters.layout import Layout, LayoutError
+from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError
 from crosscheck.adapters.network import Network
 from crosscheck.adapters.network_listened import TracedNetwork
-from crosscheck.adapters.train_step_opaque import SteppedNetwork, WholeStep
-from crosscheck.core.guard import SubjectError, contained
-from crosscheck.core.inputs import labels, normal
-from crosscheck.core.operation import Call
+from crosscheck.adapters.whole_network import WholeNetwork
+from crosscheck.core.guard import SubjectError
+from crosscheck.core.operation import Arrays, Call
 from crosscheck.core.precision import Array
 from crosscheck.core.training import TrainState
 from crosscheck.oracles.step import elements_per_step
 from crosscheck.pairs.declaration import Ready
-from crosscheck.pairs.model_pair import Batch, Declared, ModelPair
+from crosscheck.pairs.model_pair import ModelPair
+from crosscheck.pairs.trained_subject import Batch, TrainedSubject, batch_of, case_of, first_dtype, made, takes_dtype, trained_subject
 from crosscheck.references.resolve import TrainingReference, resolved_training
 
-Trained = TracedNetwork | SteppedNetwork
+Trained = TracedNetwork | WholeNetwork
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class PreparedModel(Ready):
 
     pair: ModelPair
     reference: TrainingReference
-    layouts: Any  # how the subject's layers or parameters correspond to the reference's
+    subject: dict[str, LayerLayout] | TrainedSubject  # the layouts of the layers, if the subject shows them
     inferred: list[str]
     elements: int
     dtypes: Sequence[str]  # the precisions in which the subject can be created; only one if the factory takes no argument
@@ -62,11 +61,16 @@ class PreparedModel(Ready):
         SubjectError
             If the factory raises, or the network has another precision or does not keep the parameters.
         """
+        start = self.start(dtype, seed)
+        if isinstance(self.subject, TrainedSubject):
+            return self.subject.made(dtype, start)
         try:
-            network = _bound(self.pair, _made(self.pair, dtype), self.layouts)
+            declared = made(self.pair, dtype)
+            if not isinstance(declared, Network):
+                raise ConventionError(f"it is a {type(declared).__name__}, the first was a Network")
+            network = _bound(self.pair, declared, self.subject)
         except ConventionError as error:
             raise SubjectError(f"a second network from the same factory differs from the first: {error}") from error
-        start = self.start(dtype, seed)
         for name, value in network.params.items():
             if value.dtype != start[name].dtype or value.shape != start[name].shape:
                 raise SubjectError(f"for {dtype} the network's {name} is {value.dtype} {value.shape}, expected {dtype} {start[name].shape}")
@@ -85,82 +89,64 @@ class PreparedModel(Ready):
             If the pair's own batches do not fit its shape.
         """
         rng = self.rng(seed, "batches")
-        return [_batch(self.pair, rng, dtype) for _ in range(count)]
+        return [batch_of(self.pair, case_of(self.pair), rng, dtype) for _ in range(count)]
 
 
-def _takes_dtype(pair: ModelPair) -> bool:
-    """Return whether the factory takes the precision, that is, its first argument is required or called ``dtype``."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    try:
-        first = next(iter(inspect.signature(pair.subject).parameters.values()), None)
-    except (TypeError, ValueError):
-        return False
-    return first is not None and first.kind in kinds and (first.default is inspect.Parameter.empty or first.name == "dtype")
-
-
-def _made(pair: ModelPair, dtype: str) -> Declared:
-    with contained(pair.title):
-        declared = pair.subject(dtype) if _takes_dtype(pair) else pair.subject()
-    if not isinstance(declared, Network | WholeStep):
-        raise pair.error(f"subject returned a {type(declared).__name__}, expected a Network or a WholeStep")
-    return declared
-
-
-def _bound(pair: ModelPair, declared: Declared, layouts: Any) -> Trained:
-    return declared.bound(layouts, Layout(pair.input, pair.sizes) if pair.input else None)
+def _bound(pair: ModelPair, declared: Network, layouts: dict[str, LayerLayout]) -> TracedNetwork:
+    return declared.bound(layouts, Layout(str(pair.input), pair.sizes) if pair.input else None)
 
 
 def prepare_model(pair: ModelPair) -> PreparedModel:
     """Return a prepared pair. If it does not fit, is ambiguous or makes no network, raise the errors of :func:`crosscheck.pairs.prepare.prepare`."""
     reference = resolved_training(pair.reference, pair.loss, pair.settings, frozenset(pair.frozen), pair.framework)
-    for layer, kept in reference.architecture.buffers.items():
-        raise pair.error(
-            f"the reference's layer {layer} has running statistics ({', '.join(kept)}), which a ModelPair cannot compare; check that layer alone "
-            f"with Pair(layer, reference, shapes), which includes evaluation mode, and leave it out of both networks"
-        )
-    declared = _made(pair, pair.dtypes[0])
-    layouts, inferred = declared.layouts(reference.shapes)
-    network = _bound(pair, declared, layouts)
-    if network.one_sample and pair.shape[0] != 1:
+    shapes = {f"{layer}.{name}": shape for layer, own in reference.shapes.items() for name, shape in own.items()}
+    zeros, case = {name: np.zeros(shape) for name, shape in shapes.items()}, case_of(pair)
+    batch = batch_of(pair, case, np.random.default_rng(0), "float64")
+    _ = _loss(pair, reference, zeros, batch)
+    elements = pair.steps * elements_per_step(reference.architecture, TrainState(zeros), *batch.values())
+    declared = made(pair, first_dtype(pair))
+    if isinstance(declared, Network):
+        layouts, inferred = declared.layouts(reference.shapes)
+        network = _bound(pair, declared, layouts)
+        _expect_one_sample(pair, network.one_sample)
+        if pair.momentum and declared.state is None:
+            raise pair.error(f"momentum is {pair.momentum}, but the network does not say where its momentum buffers are; say Network(..., state=...)")
+        try:
+            network.train.batch(next(iter(batch.values())))
+        except LayoutError as error:
+            raise pair.error(f"input: {error}") from error
+        own_dtypes = {str(value.dtype) for value in network.params.values()}
+        dtypes = pair.dtypes if takes_dtype(pair) else [dtype for dtype in pair.dtypes if dtype in own_dtypes]
+        return PreparedModel(pair, reference, layouts, inferred, elements, dtypes)
+    draft, dtype = PreparedModel(pair, reference, {}, [], elements, pair.dtypes), first_dtype(pair)
+
+    def first_loss(subject: TrainedSubject) -> tuple[float | None, float]:
+        start = draft.start(dtype, 0)
+        return subject.first_loss(dtype, start, batch), _loss(pair, reference, start, batch)
+
+    _expect_one_sample(pair, bool(getattr(declared, "one_sample", False)))
+    subject, words = trained_subject(pair, case, shapes, {}, batch, first_loss)
+    dtypes = [own for own in pair.dtypes if takes_dtype(pair) or own == dtype or subject.keeps(own, draft.start(own, 0), draft.batches(own, 0, 1)[0])]
+    return PreparedModel(pair, reference, subject, words, elements, dtypes)
+
+
+def _expect_one_sample(pair: ModelPair, one_sample: bool) -> None:
+    if one_sample and pair.shape[0] != 1:
         raise pair.error(
             f"your code takes one sample at a time, but the shape {pair.shape} is a batch of {pair.shape[0]}; say shape={(1, *pair.shape[1:])}"
         )
-    if pair.momentum and isinstance(declared, Network) and declared.state is None:
-        raise pair.error(f"momentum is {pair.momentum}, but the network does not say where its momentum buffers are; say Network(..., state=...)")
-    params = {f"{layer}.{name}": np.zeros(shape) for layer, own in reference.shapes.items() for name, shape in own.items()}
-    x, some = _batch(pair, np.random.default_rng(0), "float64")
-    output = x
+
+
+def _loss(pair: ModelPair, reference: TrainingReference, params: Arrays, batch: Batch) -> float:
+    """Return the reference's loss for a batch; raise ``PairError`` if its output has another shape than declared."""
+    output: Array
+    output, labels = batch.values()
+    output = output.astype(np.float64)
     for layer in reference.architecture.names:
-        own = {name: params[f"{layer}.{name}"] for name in reference.architecture.params[layer]}
+        own = {name: params[f"{layer}.{name}"].astype(np.float64) for name in reference.architecture.params[layer]}
         output = reference.architecture.layers[layer].vjp(Call(output, own))["output"]
     if output.shape != (pair.shape[0], pair.classes):
         raise pair.error(
             f"the reference turns a batch of shape {pair.shape} into {output.shape}, expected (batch, classes), {(pair.shape[0], pair.classes)}"
         )
-    try:
-        network.train.batch(x)
-    except LayoutError as error:
-        raise pair.error(f"input: {error}") from error
-    own_dtypes = {str(value.dtype) for value in network.params.values()}
-    dtypes = pair.dtypes if _takes_dtype(pair) else [dtype for dtype in pair.dtypes if dtype in own_dtypes]
-    elements = pair.steps * elements_per_step(reference.architecture, TrainState(params), x, some)
-    return PreparedModel(pair, reference, layouts, inferred, elements, dtypes)
-
-
-def _batch(pair: ModelPair, rng: np.random.Generator, dtype: str) -> Batch:
-    if pair.batches is None:
-        return normal(rng, pair.shape).astype(dtype), labels(rng, pair.shape[0], pair.classes)
-    try:
-        with contained("batches"):
-            x, own = pair.batches(rng)
-            given, wanted = np.asarray(x), np.asarray(own)
-    except SubjectError as error:
-        raise pair.error(error.reason) from error
-    if given.shape != pair.shape or wanted.shape != pair.shape[:1] or wanted.dtype.kind not in "iu":
-        raise pair.error(
-            f"batches returned x of shape {given.shape} and {wanted.dtype} labels of shape {wanted.shape}, "
-            f"expected {pair.shape} and integers of shape {pair.shape[:1]}"
-        )
-    if wanted.min() < 0 or wanted.max() >= pair.classes:
-        raise pair.error(f"batches returned labels from {wanted.min()} to {wanted.max()}, expected 0 to {pair.classes - 1}")
-    return given.astype(dtype), wanted.astype(np.int64)
+    return float(reference.architecture.loss.vjp(Call(output, {}, None, {"labels": labels}))["output"])

@@ -19,6 +19,7 @@ from crosscheck.core.training import MakeTraining
 from crosscheck.oracles.network import Architecture
 from crosscheck.oracles.optimizers import SgdSettings
 from crosscheck.oracles.optimizers.runs import OptimizerOracle
+from crosscheck.oracles.whole import MakeOptimizer, WholeNetwork
 from crosscheck.references.functions import Output, title
 
 _FRAMEWORKS = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
@@ -163,6 +164,40 @@ def resolved_training(reference: Any, loss: Any, settings: SgdSettings, frozen: 
         return TrainingReference(module.NAME, network.architecture, network.training, shapes)
     except TypeError as error:
         raise UnknownReferenceError(str(error)) from error
+
+
+def is_chain(reference: Any) -> bool:
+    """Return whether a reference is a chain of layers without running statistics, or one of a framework of which only chains can be trained."""
+    if framework_of(reference) != "torch":
+        return True
+    return bool(_framework_module("torch", "whole").is_chain(reference))
+
+
+@dataclass(frozen=True)
+class WholeReference:
+    """A reference that is a whole network, and the name of its framework for reports."""
+
+    name: str
+    network: WholeNetwork
+    optimizer: MakeOptimizer
+
+
+def resolved_whole(network: Any, loss: Any, optimizer: Any, schedule: Any = None, clip: Any = None) -> WholeReference:
+    """Return a network of any architecture with its loss and what makes its optimizer, a function or settings.
+
+    Other objects raise :class:`UnknownReferenceError`.
+    """
+    package = framework_of(network)
+    if package != "torch":
+        what = f"a {type(network).__name__}" + (f" of {package}" if package else "")
+        raise UnknownReferenceError(f"the reference is {what}, expected a torch.nn.Module")
+    module = _framework_module(package, "whole")
+    try:
+        whole = module.whole_network(network, loss)
+    except TypeError as error:
+        raise UnknownReferenceError(str(error)) from error
+    make = module.optimizer_with(optimizer) if isinstance(optimizer, SgdSettings) else optimizer
+    return WholeReference(module.NAME, whole, lambda start, underflow: module.Followed(make, schedule, clip, start, underflow))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.adapters.network_listened import Unseen
-from crosscheck.adapters.train_step_opaque import SteppedNetwork
+from crosscheck.adapters.whole_network import WholeNetwork
 from crosscheck.causes import Cause, diagnose
 from crosscheck.causes.candidate import in_words
 from crosscheck.causes.divergence import Divergence
@@ -44,7 +44,7 @@ ComputeStep = Callable[..., OracleStep]
 class StepComparison(Comparison):
     """The comparison of a training run with a subject whose layers cannot be seen: call :meth:`step` for each batch."""
 
-    subject: SteppedNetwork
+    subject: WholeNetwork
     ambiguous: int = 0  # the largest number of decisions at kinks that rounding may change, over the steps in which decisions were tried
     _state: dict[str, Arrays] = field(default_factory=dict, repr=False)
     _state_errors: dict[str, Arrays] = field(default_factory=dict, repr=False)

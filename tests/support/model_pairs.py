@@ -11,7 +11,7 @@ from torch import nn
 
 from crosscheck.adapters.network import Network, Part
 from crosscheck.adapters.objects import Attributes
-from crosscheck.adapters.train_step_opaque import WholeStep
+from crosscheck.adapters.whole_step import WholeStep
 from crosscheck.checks import CheckResult, Settings, checks_of
 from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.run.check import run_check

@@ -37,6 +37,9 @@ which is tiny if the noise is small."""
 SCALES = (2.0**-40, 2.0**-46)
 """Epsilon in each half of the runs. If results are linear in the noise, both halves agree; if they differ, the error is unlimited."""
 
+WIDE = 8.0
+"""The size of the noise that looks for kinks, in multiples of the subject's unit roundoff."""
+
 _LOST = 4.0
 """The absolute error granted to every element of an array that is rounded, in multiples of the smallest normal number. If exp(-x) overflows,
 1 / (1 + exp(-x)) loses up to a quarter of this number; an exponential that is flushed to zero loses all of it. Four leaves room for a few such losses
@@ -84,16 +87,9 @@ class Measured:
         own = noisy.noisy_runs(call, unit, OWN, self.seed + RUNS * len(SCALES), lost * unit, flushed * unit) if unit > SCALES[0] else {}
         again = oracle.vjp(call)
         forward, both = noisy.largest(call)
-        scales = [scale for scale, half in zip(SCALES, halves, strict=True) for _ in half[call.outputs[0]]]
-        factor = student_quantile(precision.false_alarms / precision.elements, len(scales))
         bounds = {}
         for name, value in result.items():
-            spread = yardstick(value, np.concatenate([half[name] for half in halves]), scales)
-            if own:
-                with np.errstate(invalid="ignore", over="ignore"):
-                    in_own_size = _rms((own[name] - value) / unit)
-                spread = np.where(in_own_size > _NONLINEAR * spread, in_own_size, spread)
-            terms = np.maximum(factor * spread, _LOST * precision.smallest_normal / precision.unit) if spread.any() else spread
+            terms = terms_of_runs(value, [half[name] for half in halves], precision, own.get(name))
             in_range = (forward if is_output(name) else both) < math.sqrt(float(np.finfo(precision.dtype).max))
             bounds[name] = (Bound(terms, 1.0) if in_range else Bound(np.inf, 1.0)) if terms.any() else Bound.exact(value)
             if not _repeated(value, again[name], terms):
@@ -123,6 +119,38 @@ class Measured:
         runs = [moved(pick=True) for _ in range(RUNS)]
         factor = student_quantile(Precision.false_alarms / max(value.size for value in result.values()), RUNS)
         return {name: np.maximum(np.abs(value), factor * _rms([run[name] for run in runs])) for name, value in together.items()}
+
+
+def terms_of_runs(value: Array, halves: Sequence[Array], precision: Precision, own: Array | None = None) -> Array:
+    """Return the largest error of each element in multiples of the unit roundoff, from perturbed runs at each of the scales.
+
+    ``own`` are the results of runs with noise of the size of the subject's rounding errors, if there are any.
+    """
+    unit = precision.unit
+    scales = [scale for scale, half in zip(SCALES, halves, strict=True) for _ in half]
+    spread = yardstick(value, np.concatenate(halves), scales)
+    if own is not None:
+        with np.errstate(invalid="ignore", over="ignore"):
+            in_own_size = _rms((own - value) / unit)
+        spread = np.where(in_own_size > _NONLINEAR * spread, in_own_size, spread)
+    factor = student_quantile(precision.false_alarms / precision.elements, len(scales))
+    return np.maximum(factor * spread, _LOST * precision.smallest_normal / unit) if spread.any() else spread
+
+
+def reach_of_kinks(oracle: Oracle, call: Call, result: Arrays, precision: Precision, seed: int = 0) -> dict[str, Array]:
+    """Return how far rounding may move each element of the results because it decides at a kink; 0 where results are linear in the noise.
+
+    Noise is here several times as large as the subject's rounding errors, so that hardly any kink is missed.
+    """
+    noisy, scale = cast("NoisyOracle", oracle), WIDE * precision.unit
+    small, large = (noisy.noisy_runs(call, size, RUNS // 2, seed + RUNS * number) for number, size in enumerate((SCALES[0], scale)))
+    reach = {}
+    with np.errstate(invalid="ignore", over="ignore"):
+        for name, value in result.items():
+            deviations = large[name] - value
+            bent = _rms(deviations / scale) > _NONLINEAR * _rms((small[name] - value) / SCALES[0])
+            reach[name] = np.where(bent, 2 * np.abs(deviations).max(axis=0), 0.0)
+    return reach
 
 
 def yardstick(value: Array, runs: Sequence[Array] | Array, scales: Sequence[float]) -> npt.NDArray[np.float64]:

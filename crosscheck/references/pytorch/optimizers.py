@@ -40,7 +40,7 @@ class TorchOptimizer:
 
         Raise ``RefusedError`` if ``make`` does not return an optimizer, or if a step needs more than gradients.
         """
-        with _double_by_default():
+        with double_by_default():
             params = {name: tensor(value.astype(np.float64)).requires_grad_() for name, value in start.items()}
             optimizer = self._made(list(params.values()))
             _prepare(optimizer, variant, noise)
@@ -146,7 +146,7 @@ def _rounded(value: Any, scale: float, generator: Any) -> Any:
 
 
 @contextmanager
-def _double_by_default() -> Iterator[None]:
+def double_by_default() -> Iterator[None]:
     """Make float64 the default dtype, for tensors that an optimizer creates, such as the running product of NAdam."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)

@@ -22,13 +22,14 @@ from crosscheck.core.inputs import EVALUATED, FAMILIES, Family
 from crosscheck.core.operation import Arrays, Call, RefusedError, Shape
 from crosscheck.core.training import TrainState
 from crosscheck.pairs.declaration import Declaration
-from crosscheck.pairs.model_pair import Batch, ModelPair
+from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.pairs.optimizer_pair import GRADIENTS, OptimizerPair
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
 from crosscheck.pairs.prepare_model import PreparedModel, Trained
 from crosscheck.pairs.prepare_optimizer import PreparedOptimizers
 from crosscheck.pairs.prepared import Prepared
+from crosscheck.pairs.trained_subject import Batch
 from crosscheck.references.pytorch.optimizers import TorchOptimizer
 from study.detection.rivals import Compared
 
@@ -66,8 +67,8 @@ def _compared(pair: Declaration, family: str, dtype: str, summed: bool, seed: in
                 yield from _layer(prepared, call, dtype)
     elif isinstance(pair, OptimizerPair):
         yield from _optimizer(prepare(pair), family, dtype, seed)
-    elif isinstance(pair, ModelPair) and dtype in prepare(pair).dtypes:
-        yield from _model(prepare(pair), dtype, seed)
+    elif isinstance(pair, ModelPair) and isinstance(ready := prepare(pair), PreparedModel) and dtype in ready.dtypes:
+        yield from _model(ready, dtype, seed)
 
 
 def in_modes(prepared: Prepared, family: str) -> Iterator[Prepared]:
@@ -152,7 +153,7 @@ def _model(prepared: PreparedModel, dtype: str, seed: int) -> Iterator[Compared]
     for number, batch in enumerate(prepared.batches(dtype, seed, prepared.pair.steps), start=1):
         found, constants = ({}, {}) if network is None else _step(network, copy.deepcopy(batch))
         network = network if found else None
-        references = [{"loss": np.asarray(one.step(*batch, constants=constants).loss), **one.params} for one in (twin, wide)]
+        references = [{"loss": np.asarray(one.step(batch["input"], batch["labels"], constants=constants).loss), **one.params} for one in (twin, wide)]
         for name, value in references[0].items():
             as_given = value.astype(dtype)
             yield Compared(f"{name} after step {number}", found.get(name), as_given, references[1][name])
@@ -162,10 +163,10 @@ def _step(network: Trained, batch: Batch) -> tuple[Arrays, dict[str, Arrays]]:
     """Return the subject's loss and parameters after a step, and the masks that it drew; both are empty if it raises."""
     try:
         if isinstance(network, TracedNetwork):
-            outcome = network.step(*batch)
+            outcome = network.step(*batch.values())
             loss, constants = np.asarray(outcome.loss, next(iter(network.params.values())).dtype), dict(outcome.constants)
         else:
-            loss, constants = network.step(*batch), {}
+            loss, constants = network.step(*batch.values()), {}
         return {"loss": loss, **network.params}, constants
     except SubjectError:
         return {}, {}

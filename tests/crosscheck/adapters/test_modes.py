@@ -18,7 +18,6 @@ from crosscheck.core.operation import PairError
 from crosscheck.core.precision import Array
 from crosscheck.pairs.prepare import prepare
 from tests.support import ROOT, plain
-from tests.support.model_pairs import attributes_pair
 from tests.support.unshrunk import check
 from tests.textbook.dropout import Dropout
 from tests.textbook.normalisation import BatchNorm
@@ -209,14 +208,6 @@ def test_a_reference_in_evaluation_has_one_mode() -> None:
     """Whoever hands over a module in evaluation compares evaluation, and gets no further checks."""
     pair = Pair(BatchNorm(4), nn.BatchNorm1d(4).eval(), shapes=ROWS)
     assert not [one for one in checks_of(pair) if one.name.startswith("evaluation-")]
-
-
-def test_a_network_with_running_statistics_is_refused_in_words() -> None:
-    pair = attributes_pair()
-    chain = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3))
-    object.__setattr__(pair, "reference", chain)
-    with pytest.raises(PairError, match=r"has running statistics \(running_mean, running_var\), which a ModelPair cannot compare"):
-        _ = prepare(pair)
 
 
 PLANTED = """

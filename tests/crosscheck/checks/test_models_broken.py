@@ -13,7 +13,7 @@ import pytest
 
 from crosscheck.adapters.network import Network
 from crosscheck.adapters.objects import Attributes
-from crosscheck.adapters.train_step_opaque import WholeStep
+from crosscheck.adapters.whole_step import WholeStep
 from crosscheck.checks import Settings
 from crosscheck.core.judge import Verdict
 from crosscheck.pairs.model_pair import ModelPair
@@ -101,8 +101,11 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("shown", SHOWN)
-@pytest.mark.parametrize("fault", BROKEN)
+# Where nothing but parameters at known places is read, further arrays are nobody's business.
+FAILING = [(fault, shown) for fault in BROKEN for shown in SHOWN if (fault, shown) != ("adds-a-parameter", "whole-step")]
+
+
+@pytest.mark.parametrize(("fault", "shown"), FAILING)
 def test_subject_that_fails_in_its_third_step(fault: str, shown: str) -> None:
     """The reason names step and fault, what was compared before is kept, and the free run says how far it came."""
     what, reason = BROKEN[fault]
@@ -229,10 +232,24 @@ def test_network_of_another_precision() -> None:
 
 
 def test_factory_without_a_precision() -> None:
-    """The network is checked in the precision that it has, and it is said why not in the other one."""
-    result = check_pair(made_by(lambda: whole(PlainMLP("float64", LR))), SETTINGS, lambda name: name.startswith("lockstep"))
-    assert [r.verdict for r in result.results] == [Verdict.MATCH, Verdict.SKIPPED]
-    assert "subject() takes no argument and does not make a float32 network" in result.results[1].reason
+    """The network is also checked in the precision that its parameters are set in, if it keeps this precision; otherwise it is said why not."""
+
+    def wide() -> WholeStep:
+        network = PlainMLP("float64", LR)
+
+        def train(x: Array, labels: Array) -> Any:
+            loss = network.train(x, labels)
+            network.params.update({name: value.astype(np.float64) for name, value in network.params.items()})
+            return loss
+
+        return WholeStep(train, network.params)
+
+    kept, lost = (
+        check_pair(made_by(make), SETTINGS, lambda name: name.startswith("lockstep")) for make in (lambda: whole(PlainMLP("float64", LR)), wide)
+    )
+    assert [r.verdict for r in kept.results] == [Verdict.MATCH, Verdict.MATCH]
+    assert [r.verdict for r in lost.results] == [Verdict.MATCH, Verdict.SKIPPED]
+    assert "subject() takes no argument and does not make a float32 network" in lost.results[1].reason
 
 
 def test_factory_with_settings_of_its_own() -> None:
@@ -245,14 +262,14 @@ def test_factory_that_makes_another_network() -> None:
 
     def make(dtype: str) -> WholeStep:
         network = PlainMLP(dtype, LR)
-        if made:
+        if len(made) == 3:  # those before it are looked at while the pair is prepared
             network.params["W3"] = network.params.pop("W2")
         made.append(whole(network))
         return made[-1]
 
     result = result_of(made_by(make), "lockstep-float64")
     assert result.verdict is Verdict.MISMATCH
-    assert "a second network from the same factory differs from the first" in result.reason
+    assert "the network's W2 is missing, expected it where it was in the first network" in result.reason
 
 
 def test_parameters_that_are_copies() -> None:

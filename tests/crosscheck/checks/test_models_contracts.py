@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crosscheck.adapters.train_step_opaque import WholeStep
+from crosscheck.adapters.whole_step import WholeStep
 from crosscheck.core.judge import Verdict
 from tests.support.hand_written import Array, PlainMLP
 from tests.support.model_pairs import LR, mlp, model_pair, replaced, result_of, whole_pair

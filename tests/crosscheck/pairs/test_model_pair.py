@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from crosscheck.adapters.network import Network, Part
-from crosscheck.adapters.train_step_opaque import WholeStep
+from crosscheck.adapters.whole_step import WholeStep
 from crosscheck.core.operation import PairError
 from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.pairs.prepare import prepare
@@ -45,7 +45,6 @@ def ordered(network: AttributesMLP) -> list[Any]:
 
 DECLARATIONS: dict[str, tuple[Callable[[], ModelPair], str]] = {
     "several-samples": (lambda: updating_pair(shape=(4, 5)), "takes one sample at a time"),
-    "no-sequential": (lambda: whole_pair(reference=nn.Linear(5, 3)), "the reference is a Linear, expected a torch.nn.Sequential"),
     "no-loss": (lambda: whole_pair(loss=nn.MSELoss()), "the loss is a MSELoss"),
     "classes": (lambda: whole_pair(classes=7), "into (4, 3), expected (batch, classes), (4, 7)"),
     "learning-rate": (lambda: whole_pair(lr=float("nan")), "expected numbers that float32 can hold"),
@@ -59,12 +58,18 @@ DECLARATIONS: dict[str, tuple[Callable[[], ModelPair], str]] = {
     "one-object-twice": (listed(lambda n: [n.first, n.relu, n.first]), "the layers first and second are the same object"),
     "no-layer": (listed(lambda n: [n.first, np.tanh, n.second]), "layer relu: ufunc has no method 'forward'"),
     "parameter-names": (listed(lambda n: [Part(n.first, {"V": "weight"}), n.relu, n.second]), "layer first"),
-    "batches-shape": (lambda: whole_pair(batches=lambda rng: (np.ones((3, 5)), np.zeros(3, int))), "batches returned x of shape (3, 5)"),
+    "batches-shape": (
+        lambda: whole_pair(batches=lambda rng: (np.ones((3, 5)), np.zeros(3, int))),
+        "returned arrays of the shapes [(3, 5), (3,)]",
+    ),
     "batches-labels": (lambda: whole_pair(batches=lambda rng: (np.ones((4, 5)), np.full(4, 3))), "labels from 3 to 3, expected 0 to 2"),
     "batches-raise": (lambda: whole_pair(batches=raising), "batches raised IndexError"),
     "input-pattern": (lambda: whole_pair(input="n a b -> n (a b)"), "input: the pattern"),
-    "factory-result": (lambda: model_pair(lambda dtype: None, mlp(), (4, 5)), "subject returned a NoneType, expected a Network or a WholeStep"),
-    "whole-step-params": (lambda: model_pair(lambda dtype: WholeStep(print, [1]), mlp(), (4, 5)), "params is a list"),  # type: ignore[arg-type]
+    "factory-result": (lambda: model_pair(lambda dtype: None, mlp(), (4, 5)), "subject returned None, expected a new network"),
+    "whole-step-params": (
+        lambda: model_pair(lambda dtype: WholeStep(print, [1]), mlp(), (4, 5)),
+        "do not correspond (your code: none",
+    ),
 }
 
 
@@ -88,7 +93,7 @@ def test_start_and_batches_depend_on_name_and_seed_alone() -> None:
     ready, again, other = prepare(whole_pair()), prepare(whole_pair()), prepare(whole_pair(name="other"))
     assert ready.start("float64", 0)["first.weight"].tolist() == again.start("float64", 0)["first.weight"].tolist()
     starts = {model.start("float64", seed)["first.weight"].tobytes() for model, seed in ((ready, 0), (ready, 1), (other, 0))}
-    batches = {model.batches("float64", seed, 1)[0][0].tobytes() for model, seed in ((ready, 0), (again, 0), (ready, 1), (other, 0))}
+    batches = {model.batches("float64", seed, 1)[0]["input"].tobytes() for model, seed in ((ready, 0), (again, 0), (ready, 1), (other, 0))}
     assert (len(starts), len(batches)) == (3, 3)
 
 

@@ -48,6 +48,9 @@ from crosscheck.references.pytorch.perturb_rounding import STEP, random_like
 _ENDLESS = torch.finfo(torch.float64).max / 2
 """Larger numbers count as infinite: PyTorch uses the most negative float64 for the logarithm of 0."""
 
+_OF_LISTS = "_foreach_"
+"""What the names of operations on lists of tensors begin with."""
+
 Terms: TypeAlias = dict[tuple[Any, ...], tuple[Any, Any]]
 
 
@@ -94,6 +97,8 @@ class Noise(Mode):
         kwargs = kwargs or {}
         if _is_random(func) and not _is_evaluated(name, args):
             raise RefusedError(f"it draws random numbers ({name}), so that no two runs agree; share the mask, set p=0, or call eval() on the module")
+        if name.startswith(_OF_LISTS):
+            return self._of_lists(name, inplace, args, kwargs)
         exact = _is_exact(func, name, args)
         if exact and name not in FILLS:
             return func(*args, **kwargs)
@@ -125,6 +130,14 @@ class Noise(Mode):
         written = _maybe_get_opdef(func)
         with self:
             return func.decompose(*args, **kwargs) if written is None else written._init_fn(*args, **kwargs)
+
+    def _of_lists(self, name: str, inplace: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
+        """Run an operation on lists of tensors for each tensor of the lists."""
+        own = name.removeprefix(_OF_LISTS)
+        single = torch.linalg.vector_norm if own == "norm" else getattr(torch.ops.aten, f"{own}_" if inplace else own)
+        with self:
+            results = [single(*(value[at] if isinstance(value, list | tuple) else value for value in args), **kwargs) for at in range(len(args[0]))]
+        return None if inplace else results
 
     def _pointwise(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Perturb each result of an elementwise operation relative to the result."""

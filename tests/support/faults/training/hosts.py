@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from crosscheck.adapters.network import Network, Part
-from crosscheck.adapters.train_step_opaque import WholeStep
+from crosscheck.adapters.whole_step import WholeStep
 from crosscheck.pairs.model_pair import ModelPair
 from tests.support.faults.fault import Host, Kind
 from tests.textbook.linear import Linear

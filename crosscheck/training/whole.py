@@ -1,0 +1,311 @@
+"""Compare the training of a network of any architecture: its loss, its gradients, its updated parameters and its running statistics, step by step.
+
+Each step is judged from the parameters that the subject has before it. The reference's loss and gradients for the batch are one function, whose
+rounding errors a theory bounds. The update is judged from the subject's own gradients if it shows them and they are right, otherwise from the
+reference's, whose rounding errors then count, too. The state of the optimizer is the reference's own, kept from step to step; so an error of the
+subject's state shows in the parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import numpy as np
+
+from crosscheck.adapters.layer_events import Event
+from crosscheck.adapters.network_listened import Traced
+from crosscheck.adapters.whole_network import Batch, WholeNetwork
+from crosscheck.causes.divergence import Divergence
+from crosscheck.core.check_layer import LayerContext, context_of, judge_one
+from crosscheck.core.judge import Judgement, Kind, Verdict, combine_verdicts, equal, judge
+from crosscheck.core.operation import OUTPUT, Arrays, Call
+from crosscheck.core.precision import Array, Bound, Precision
+from crosscheck.core.trace import Place, key_of
+from crosscheck.oracles.theories.measured import RUNS, SCALES, NoisyOracle, reach_of_kinks, terms_of_runs
+from crosscheck.oracles.whole import PREDICTION, PREDICTIONS, FollowedOptimizer
+from crosscheck.oracles.whole import WholeNetwork as Reference
+from crosscheck.training.placement import parted
+from crosscheck.training.record import Record
+
+EACH = RUNS // len(SCALES)
+"""The number of perturbed runs at each scale."""
+
+KINK = "rounding may decide this: a value before a ReLU or among several maxima is as close to its neighbour as rounding errors are large"
+"""The reason in a judgement that is undecided because noise of the size of the subject's rounding errors changes the result as much."""
+
+_NO_LOSS = "the training step returns no loss"
+_NO_GRADIENT = "your code does not show it after the step"
+_UPDATE = "its gradient is right; the update is another than the declared optimizer's"
+_UPDATE_OR_GRADIENT = "the loss is right; your code shows no gradients, so that the update or a gradient may be wrong"
+_CHANGED = "it is changed after the backward pass; the updated parameters, which follow from it, are right"
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A judgement on one array, and how far the array is from the expected one; None if it was not compared."""
+
+    judgement: Judgement
+    name: str = ""  # the parameter that it belongs to
+    error: Array | None = None
+
+    @property
+    def wrong(self) -> bool:
+        return self.judgement.verdict is Verdict.MISMATCH
+
+    def left_out(self, verdict: Verdict, reason: str) -> _Judged:
+        """Return the judgement without a decision."""
+        return replace(self, judgement=replace(self.judgement, verdict=verdict, reason=reason))
+
+
+@dataclass
+class WholeComparison:
+    """The comparison of a training run; call :meth:`step` for each batch.
+
+    Attributes
+    ----------
+    reference, subject, optimizer
+        The network under test, and the network and the optimizer that it is compared with.
+    every : int
+        After how many steps, whose gradients add up, the optimizer acts.
+    frozen : frozenset of str
+        The parameters that do not train.
+    buffers : dict of str to array
+        The reference's running statistics before the next step; those that the subject shows are read from it instead.
+    zeros : dict of str to array
+        The reference's parameters that the subject does without; they do not train.
+    judged : int
+        The number of steps that were judged.
+    first : Divergence or None
+        The first divergence. Later steps are then not judged.
+    lost : bool
+        Whether rounding may have decided at a kink. Later steps are then not judged, because the state of the subject's optimizer is not known.
+    """
+
+    reference: Reference
+    subject: WholeNetwork
+    optimizer: FollowedOptimizer
+    precision: Precision
+    every: int = 1
+    frozen: frozenset[str] = frozenset()
+    buffers: dict[str, Array] = field(default_factory=dict)
+    zeros: dict[str, Array] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
+    steps: int = 0
+    judged: int = 0
+    first: Divergence | None = None
+    lost: bool = False
+    _sums: dict[str, tuple[Array, Bound]] = field(default_factory=dict, repr=False)  # the expected gradients since the last update
+    _noisy: list[dict[str, Array]] = field(default_factory=list, repr=False)  # the same in perturbed runs, at each scale
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the steps so far."""
+        return combine_verdicts([verdict for verdict in Verdict if self.record.count(verdict)])
+
+    @property
+    def trained(self) -> list[str]:
+        """The names of the parameters that train, from the last to the first, as the backward pass reaches them."""
+        return [name for name in reversed(list(self.reference.params)) if name not in self.frozen]
+
+    @np.errstate(all="ignore")  # a training that diverges overflows on both sides; the verdicts say so
+    def step(self, batch: Batch) -> None:
+        """Let the subject do a step on a batch, and judge it."""
+        self.steps += 1
+        before, statistics = self.subject.params, {**self.buffers, **self.subject.buffers}
+        events: list[Event] = []
+        loss = self.subject.train(self.subject.arguments(batch), self.precision.dtype, events)
+        if self.first is not None or self.lost:
+            return
+        self.judged += 1
+        call = self.call(before, statistics, batch)
+        context = context_of(self.reference.training, call, self.precision)
+        if not context.expected:
+            self.record.add([Judgement(Place(self.steps, "loss", OUTPUT), Kind.WHOLE, Verdict.UNDECIDED, reason=context.undecided)])
+            return
+        judged = [*self._forward(context, loss), *self._backward(context, before)]
+        if (wrong := [one for one in judged if one.wrong]) and self._by_kinks(context, wrong):
+            self.lost = True
+            judged = [one.left_out(Verdict.UNDECIDED, KINK) if one.wrong else one for one in judged]
+        elif wrong:
+            self.first = Divergence(self._placed(wrong, judged, events, call), None, self.subject.source)
+        self.record.add(one.judgement for one in judged)
+        self.buffers = {name: context.expected[self._outer(name)] for name in self.buffers}
+
+    @np.errstate(all="ignore")
+    def predict(self, batch: Batch) -> Judgement:
+        """Return the judgement on what the subject predicts for a batch, in evaluation mode: outputs, probabilities or classes."""
+        found = self.subject.predict(batch, self.precision.dtype)
+        params, statistics = self.subject.params, {**self.buffers, **self.subject.buffers}
+        call = replace(self.call(params, statistics, batch).forward, outputs=(OUTPUT, *PREDICTIONS))
+        context = context_of(self.reference.evaluation, call, self.precision)
+        place = Place(self.steps, self.reference.title, "prediction")
+        if not context.expected:
+            return Judgement(place, Kind.WHOLE, Verdict.UNDECIDED, reason=context.undecided)
+        output = context.expected[PREDICTION]
+        if found.dtype.kind in "iu":
+            return _of_classes(place, found, output, context.bounds[PREDICTION], self.precision)
+        if found.shape != output.shape and np.squeeze(found).shape == np.squeeze(output).shape:
+            found = found.reshape(output.shape)
+        judged = [judge_one(place, Kind.WHOLE, one, found, context, Traced(), self.precision)[0] for one in PREDICTIONS]
+        return next((one for one in judged if one.verdict is Verdict.MATCH), judged[0])
+
+    def call(self, params: Arrays, statistics: Arrays, batch: Batch) -> Call:
+        """Return the call of the reference for a batch, in the subject's precision."""
+        outer, one = self.reference.outer, np.ones((), self.precision.dtype)
+        call = Call({}, outer({**self.zeros, **params}), {OUTPUT: one}, dict(batch), outer(statistics), tuple(batch), (OUTPUT, PREDICTION))
+        return call.astype(self.precision.dtype)
+
+    def _outer(self, name: str) -> str:
+        return next(iter(self.reference.outer({name: None})))
+
+    def _place(self, name: str, quantity: str = "") -> Place:
+        layer, own = key_of(name)
+        return Place(self.steps, layer or self.reference.title, own + quantity)
+
+    def _forward(self, context: LayerContext, loss: Array | None) -> Iterator[_Judged]:
+        """Yield the judgements on the running statistics and the loss."""
+        found = {self._outer(name): (self._place(name), value.astype(self.precision.dtype)) for name, value in self.subject.buffers.items()}
+        place = Place(self.steps, "loss", OUTPUT)
+        if loss is not None:
+            found[OUTPUT] = place, loss
+        for quantity, (where, value) in found.items():
+            judgement, _ = judge_one(where, Kind.WHOLE, quantity, value, context, Traced(), self.precision)
+            yield _Judged(judgement, quantity, _distance(value, context.expected[quantity]))
+        if loss is None:
+            yield _Judged(Judgement(place, Kind.WHOLE, Verdict.SKIPPED, reason=_NO_LOSS))
+
+    def _backward(self, context: LayerContext, before: Arrays) -> list[_Judged]:
+        """Return the judgements on the gradients, and on the parameters after the step."""
+        for name in self.trained:
+            quantity = f"{self._outer(name)}.grad"
+            self._sums[name] = _added(self._sums.get(name), context.expected[quantity], context.bounds[quantity])
+        judged, right, clipped = self._gradients(context)
+        after = self.subject.params
+        if self.steps % self.every:
+            self._add_noise(context)
+            return [*judged, *self._unchanged(before, after)]
+        if right:
+            grads = self.subject.grads(self.precision.dtype)
+            updated = self._updated(before, {name: grads[name].astype(np.float64) for name in self.trained}, [], not clipped)
+        else:
+            self._add_noise(context)
+            updated = self._updated(before, {name: value for name, (value, _) in self._sums.items()}, self._noisy, True)
+        updates = [
+            _Judged(
+                judge(self._place(name), Kind.UPDATE, after[name], *updated[name], self.precision), name, _distance(after[name], updated[name][0])
+            )
+            for name in self.trained
+        ]
+        updates += self._unchanged({name: before[name] for name in before if name in self.frozen}, after)
+        self._sums, self._noisy = {}, []
+        follows = all(one.judgement.verdict is Verdict.MATCH for one in updates)
+        moved = {name for name in self.trained if not np.array_equal(after[name], before[name])}
+        judged = [one.left_out(Verdict.SKIPPED, _CHANGED) if one.wrong and follows and one.name in moved else one for one in judged]
+        return [*judged, *updates]
+
+    def _gradients(self, context: LayerContext) -> tuple[list[_Judged], bool, bool]:
+        """Return the judgements on the gradients, whether all are shown and right, and whether they are shown after clipping."""
+        shown = self.subject.grads(self.precision.dtype)
+        if not any(value.any() for value in shown.values()):
+            shown = {}  # cleared at the end of the step
+        plain = [self._gradient(name, shown.get(name), *self._sums[name], None if self.every > 1 else context) for name in self.trained]
+        if not any(one.wrong for one in plain):
+            return plain, all(one.judgement.verdict is Verdict.MATCH for one in plain), False
+        expected = self.optimizer.clipped({name: value for name, (value, _) in self._sums.items()})
+        bounds = {name: _in_proportion(expected[name], *self._sums[name]) for name in self.trained}
+        clipped = [self._gradient(name, shown.get(name), expected[name], bounds[name]) for name in self.trained]
+        right = all(one.judgement.verdict is Verdict.MATCH for one in clipped)
+        return (clipped, True, True) if right else (plain, False, False)
+
+    def _gradient(self, name: str, found: Array | None, expected: Array, bound: Bound, context: LayerContext | None = None) -> _Judged:
+        """Return the judgement on a gradient; with a context, the reference in the subject's precision is used, too."""
+        place = self._place(name, ".grad")
+        if found is None:
+            return _Judged(Judgement(place, Kind.WHOLE, Verdict.SKIPPED, reason=_NO_GRADIENT), name)
+        if context is None:
+            judgement = judge(place, Kind.WHOLE, found, expected, bound, self.precision)
+        else:
+            judgement, _ = judge_one(place, Kind.WHOLE, f"{self._outer(name)}.grad", found, context, Traced(), self.precision)
+        return _Judged(judgement, name, _distance(found, expected))
+
+    def _add_noise(self, context: LayerContext) -> None:
+        """Add the perturbed gradients of this step to those since the last update."""
+        oracle, lost = cast("NoisyOracle", self.reference.training), self.precision.underflow
+        self._noisy = self._noisy or [{} for _ in SCALES]
+        for scale, own in zip(SCALES, self._noisy, strict=True):
+            runs = oracle.noisy_runs(context.wide, scale, EACH, self.steps, lost * scale)
+            own |= {name: own.get(name, 0.0) + runs[f"{self._outer(name)}.grad"][:EACH] for name in self.trained}
+
+    def _updated(self, before: Arrays, grads: Arrays, noisy: list[dict[str, Array]], clip: bool) -> dict[str, tuple[Array, Bound]]:
+        """Return the expected parameters after a step of the optimizer, with their bounds."""
+        after, runs = self.optimizer.step({name: before[name].astype(np.float64) for name in self.trained}, grads, noisy, clip)
+        return {name: (after[name], Bound(terms_of_runs(after[name], [own[name] for own in runs], self.precision), 1.0)) for name in self.trained}
+
+    def _unchanged(self, before: Arrays, after: Arrays) -> list[_Judged]:
+        return [_Judged(equal(self._place(name), Kind.UPDATE, after[name], value, self.precision), name) for name, value in before.items()]
+
+    def _placed(self, wrong: Sequence[_Judged], judged: Sequence[_Judged], events: Sequence[Event], call: Call) -> Judgement:
+        """Return the first wrong judgement, at the layer where the step goes wrong if the subject's layers show it."""
+        first, names = wrong[0].judgement, [one.name for one in wrong if one.judgement.place.quantity.endswith(".grad")]
+        if first.kind is Kind.UPDATE:
+            right = [one for one in judged if one.judgement.place.quantity.endswith(".grad") and one.judgement.verdict is Verdict.MATCH]
+            return replace(first, reason=first.reason or (_UPDATE if right else _UPDATE_OR_GRADIENT))
+        found = parted(events, self.reference.recorded(call.astype(np.float64)), not names, self.precision)
+        if found is None:
+            return first
+        event, before = found
+        agrees = f"; the array before it is that of the reference's {before}" if before else ""
+        reason = f"the reference computes no such array (found by order and shape){agrees}"
+        return Judgement(Place(self.steps, event.layer, event.quantity), Kind.WHOLE, Verdict.MISMATCH, event.value.size, reason=reason)
+
+    def _by_kinks(self, context: LayerContext, wrong: list[_Judged]) -> bool:
+        """Return whether decisions at kinks, which rounding may change, explain everything that is wrong."""
+        reach = reach_of_kinks(self.reference.training, context.wide, context.expected, self.precision)
+
+        def explained(one: _Judged) -> bool:
+            quantity = one.judgement.place.quantity
+            own = reach.get(one.name if quantity == OUTPUT else f"{self._outer(one.name)}.grad")
+            if own is None or one.error is None or not own.any():
+                return False
+            return one.judgement.kind is Kind.UPDATE or bool((one.error <= own).all())
+
+        return all(explained(one) for one in wrong)
+
+
+def _distance(found: Array, expected: Array) -> Array | None:
+    return np.abs(found.astype(np.float64) - expected) if found.shape == expected.shape else None
+
+
+def _added(before: tuple[Array, Bound] | None, value: Array, bound: Bound) -> tuple[Array, Bound]:
+    """Return the sum of two arrays with its bound."""
+    if before is None:
+        return value, bound
+    total = before[0] + value
+    return total, Bound(before[1].abs_sum * before[1].n_roundings + bound.abs_sum * bound.n_roundings + np.abs(total), 1.0)
+
+
+def _in_proportion(scaled: Array, value: Array, bound: Bound) -> Bound:
+    """Return the bound of a gradient after clipping: its own error and that of the norm, scaled as the gradient is."""
+    norm = float(np.linalg.norm(value))
+    error = np.broadcast_to(bound.abs_sum * bound.n_roundings, value.shape)
+    factor, relative = (float(np.linalg.norm(scaled)) / norm, float(np.linalg.norm(error)) / norm) if norm else (1.0, 0.0)
+    return Bound(factor * error + np.abs(scaled) * (relative + 4), 1.0)
+
+
+def _of_classes(place: Place, found: Array, output: Array, bound: Bound, precision: Precision) -> Judgement:
+    """Judge predicted classes: the largest output of each sample, except where rounding decides which is the largest."""
+    axis = next((axis for axis in range(1, output.ndim) if (*output.shape[:axis], *output.shape[axis + 1 :]) == found.shape), None)
+    if axis is None:
+        reason = f"the predicted classes have the shape {found.shape}, expected the largest of outputs of shape {output.shape}"
+        return Judgement(place, Kind.WHOLE, Verdict.MISMATCH, reason=reason)
+    tolerance = np.broadcast_to(precision.tolerance(bound), output.shape)
+    at = np.expand_dims(found.astype(np.int64), axis)
+    if found.min(initial=0) < 0 or found.max(initial=0) >= output.shape[axis]:
+        reason = f"predicted classes from {found.min()} to {found.max()}, expected 0 to {output.shape[axis] - 1}"
+        return Judgement(place, Kind.WHOLE, Verdict.MISMATCH, found.size, reason=reason)
+    behind = output.max(axis=axis, keepdims=True) - np.take_along_axis(output, at, axis)
+    wrong = int(np.count_nonzero(behind > 2 * tolerance.max(axis=axis, keepdims=True)))
+    reason = f"{wrong:,} of {found.size:,} predicted classes are not the largest output" if wrong else ""
+    return Judgement(place, Kind.WHOLE, Verdict.MISMATCH if wrong else Verdict.MATCH, found.size, wrong, reason=reason)
