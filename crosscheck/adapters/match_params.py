@@ -19,7 +19,7 @@ import numpy as np
 
 from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import Layout, LayoutError, Parameter
-from crosscheck.adapters.match_ways import Way, Ways, parameters, ways, ways_of
+from crosscheck.adapters.match_ways import Way, Ways, has_one_layout, parameters, ways, ways_of
 from crosscheck.adapters.naming import alike, same_statistic
 from crosscheck.core.operation import Shape
 
@@ -133,9 +133,11 @@ def _inferred(
 
     Equal names and shapes on both sides are the mapping, and so is the only way that shapes, names and usual layouts leave. Otherwise, the ways are
     tried on one input, and the only one with which the output agrees is the mapping. If equal names and shapes say one way, and the output agrees
-    with another order of the axes, this is an error: it may be a slip, or another layout.
+    with another order of the axes, this is an error: it may be a slip, or another layout. It is a slip if another parameter can only be in the
+    reference's layout, because one author uses one layout.
     """
-    possible = list(itertools.islice(ways(ours, theirs, kernel_last), _MOST_TRIED + 1))
+    mirrored = ours == theirs and any(has_one_layout(shape, kernel_last) for shape in theirs.values())
+    possible = [] if mirrored else list(itertools.islice(ways(ours, theirs, kernel_last), _MOST_TRIED + 1))
     chosen = tuple(Way(name, name, "") for name in ours) if ours == theirs else possible[0] if len(possible) == 1 else None
     tried = list[Ways]()
     if agrees is not None and 1 < len(possible) <= _MOST_TRIED and (chosen is None or not agrees({**known, **parameters(chosen)})):

@@ -143,6 +143,8 @@ INFERRED = {
     "statistics in params": Row(lambda: BatchNorm(3), nn.BatchNorm1d(3), (4, 3)),
     "recurrent Wx, Wh": attributes("Wx Wh bx bh", "dWx dWh dbx dbh", style.RECURRENT),
     "recurrent W_ih, W_hh": attributes("W_ih W_hh b_ih b_hh", "dW_ih dW_hh db_ih db_hh", style.RECURRENT),
+    "recurrent U, W": attributes("U W b", "dU dW db", style.ELMAN),
+    "recurrent W, U": attributes("W U b", "dW dU db", style.ELMAN),
     "attention x @ W_q": attributes(*FOUR, style.ATTENTION),
     "attention x @ W_q.T": attributes(*FOUR, style.ATTENTION_AS_PYTORCH),
     "layers in a list": Row(InList, MLP, (2, 5)),
