@@ -44,10 +44,10 @@ def written_by_backward(prepared: Prepared, layer: Layer) -> Written | None:
         upstream = [np.asarray(rng.normal(size=np.shape(output)), call.dtype) for output in outputs]
         before = copied(instance.layer)
         with contained("backward"):
-            instance.backward(*upstream[: max(1, layer.upstream(len(upstream)))])
+            returned = instance.backward(*upstream[: max(1, layer.upstream(len(upstream)))])["grad_input"]
     except _FAILED:
         return None
-    return Written(before, instance.layer)
+    return Written(before, instance.layer, returned)
 
 
 def agreement(prepare: Callable[[Mapping[str, Parameter]], Prepared]) -> Callable[[Mapping[str, Parameter]], bool]:
