@@ -94,8 +94,9 @@ def _draft(
     layout = _layout(pair, cases[0], dict(params or {}), dict(buffers or {}))
     mode = None if training is None else True
     layer = AdaptedLayer(_taking(convention, cases[0], 1), layout, pair.reduction, mode, shared=without_samples(cases[0]))
-    known = (reference.shapes if reference is not None else None) or {}
-    shapes = {parameter.name: known[parameter.name] for parameter in (params or {}).values()}
+    mapped_to = {parameter.name for parameter in (params or {}).values()}
+    # In the reference's order, so that the same numbers are drawn for every way to map the parameters.
+    shapes = {name: shape for name, shape in ((reference.shapes if reference is not None else None) or {}).items() if name in mapped_to}
     return Prepared(pair, layer, references, cases, shapes, [], 1, buffers=dict(training.buffers) if training is not None else {})
 
 
