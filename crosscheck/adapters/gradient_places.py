@@ -28,6 +28,8 @@ class Written:
 
     before: Any
     after: Any
+    returned: Any = None
+    """What the backward pass returned."""
 
 
 @dataclass(frozen=True)

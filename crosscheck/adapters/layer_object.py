@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ from crosscheck.adapters.convention import ConventionError, expect_instance
 from crosscheck.adapters.kept import Kept, dotted, elsewhere, find, place
 from crosscheck.adapters.object_graph import arrays_in, read
 from crosscheck.adapters.objects import Attributes, Dicts, ObjectConvention, Updating
+from crosscheck.adapters.returned_grads import split
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.operation import Shape
 from crosscheck.core.precision import Array
@@ -29,6 +30,8 @@ class Layer(ObjectConvention):
     params : mapping of str to str, optional
         For the place of each parameter that of its gradient, as dotted paths: ``{"W": "dW", "inner.params.V": "inner.grads.V"}``. Without it, the
         places are found by their names and by what a backward pass writes.
+    returned : sequence of str
+        The parameters whose gradients the backward method returns behind the input's, in this order, or in a dict: ``return dx, dW, db``.
     forward, backward, accumulates, one_sample, buffers, mask, reset
         As for :class:`Dicts`.
     """
@@ -42,6 +45,7 @@ class Layer(ObjectConvention):
     buffers: str = "buffers"
     mask: str = ""
     reset: str = ""
+    returned: Sequence[str] = ()
     kept: Mapping[str, Kept] | None = field(default=None, kw_only=True, repr=False)
     """The parameters by name, once they are found."""
 
@@ -92,6 +96,15 @@ class Layer(ObjectConvention):
     def put_grad(self, layer: Any, name: str, value: Array) -> None:
         """Set one gradient."""
         self.places[name].write_grad(layer, value)
+
+    @property
+    def keeps(self) -> frozenset[str]:
+        """The kinds of values that the layer stores between calls; gradients that are returned are none of them."""
+        return frozenset({"cache"}) if self.returned else super().keeps
+
+    def split(self, result: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the input's gradient, and the gradients of parameters that are returned with it."""
+        return split(result, self.returned) if self.returned else (result, {})
 
     def buffers_in(self, layer: Any) -> Any:
         """Return the dict of buffers, or that of the parameters if running statistics are in it; empty if the layer has none."""

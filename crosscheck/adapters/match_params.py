@@ -3,9 +3,6 @@
 A declaration reads from the subject to the reference: ``{"W": "weight: i o -> o i"}`` says that the subject's ``W`` is the reference's ``weight``
 with its axes swapped; ``{"b": "bias"}`` says that the axes have the same order. For the other parameters, all ways to pair them and to order their
 axes are tried, and exactly one way must fit the shapes. If several fit, as with a square matrix, the error lists them.
-
-Running statistics are matched as declared, or by name and shape. A layer may also have other arrays, such as a cache for its backward pass, and it
-may have no statistics at all. Statistics of the reference without a match are not compared, and the report says why.
 """
 
 from __future__ import annotations
@@ -13,14 +10,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
 
-import numpy as np
-
-from crosscheck.adapters.convention import Instance
 from crosscheck.adapters.layout import Layout, LayoutError, Parameter
-from crosscheck.adapters.match_ways import Way, Ways, parameters, ways, ways_of
-from crosscheck.adapters.naming import alike, same_statistic
+from crosscheck.adapters.match_ways import Way, Ways, has_one_layout, parameters, ways
+from crosscheck.adapters.naming import alike
 from crosscheck.core.operation import Shape
 
 LayerShapes = Mapping[str, Mapping[str, Shape]]
@@ -133,9 +126,11 @@ def _inferred(
 
     Equal names and shapes on both sides are the mapping, and so is the only way that shapes, names and usual layouts leave. Otherwise, the ways are
     tried on one input, and the only one with which the output agrees is the mapping. If equal names and shapes say one way, and the output agrees
-    with another order of the axes, this is an error: it may be a slip, or another layout.
+    with another order of the axes, this is an error: it may be a slip, or another layout. It is a slip if another parameter can only be in the
+    reference's layout, because one author uses one layout.
     """
-    possible = list(itertools.islice(ways(ours, theirs, kernel_last), _MOST_TRIED + 1))
+    mirrored = ours == theirs and any(has_one_layout(shape, kernel_last) for shape in theirs.values())
+    possible = [] if mirrored else list(itertools.islice(ways(ours, theirs, kernel_last), _MOST_TRIED + 1))
     chosen = tuple(Way(name, name, "") for name in ours) if ours == theirs else possible[0] if len(possible) == 1 else None
     tried = list[Ways]()
     if agrees is not None and 1 < len(possible) <= _MOST_TRIED and (chosen is None or not agrees({**known, **parameters(chosen)})):
@@ -221,51 +216,3 @@ def _other_than_names(found: Sequence[Ways], subject: Mapping[str, Shape | None]
 
 def _example(names: Sequence[str]) -> str:
     return "    params={" + ", ".join(f'"{name}": "NAME: PATTERN"' for name in names) + '}, such as "weight: i o -> o i"'
-
-
-def possible_buffers(instance: Instance) -> dict[str, Shape | None]:
-    """Return the shapes of all possible buffers of a layer by name; None for an attribute that holds no array before the first forward pass."""
-
-    def may_be(value: Any) -> bool:
-        return value is None or (isinstance(value, int | float | np.ndarray | np.generic) and np.asarray(value).dtype.kind in "fi")
-
-    return {name: np.shape(value) or None for name, value in instance.buffers().items() if may_be(value)}
-
-
-def mapped_buffers(
-    own: Mapping[str, Shape | None], expected: Mapping[str, Shape], declared: Mapping[str, str], sizes: Mapping[str, int]
-) -> tuple[dict[str, Parameter], list[str], dict[str, str]]:
-    """Return the subject's matched buffers by name, sentences on what was inferred, and why the reference's other statistics are not compared.
-
-    Parameters
-    ----------
-    own, expected : mapping
-        The shapes of all possible buffers of the subject (None if there is no array yet), and of the reference's statistics, by name.
-    declared, sizes : mapping
-        As :attr:`crosscheck.Pair.buffers` and :attr:`crosscheck.Pair.sizes`.
-
-    Raises
-    ------
-    MappingError
-        If a declaration has a name that the subject or the reference does not have.
-    """
-    result = {name: parse(name, declaration, sizes, "buffers") for name, declaration in declared.items()}
-    for name, buffer in result.items():
-        if name not in own:
-            raise MappingError(f"buffers has the key {name!r}, expected an attribute or buffer of your code: {', '.join(own) or 'none'}")
-        if buffer.name not in expected:
-            raise MappingError(f"buffers[{name!r}] is {buffer.name!r}, expected a statistic of the reference: {', '.join(expected) or 'none'}")
-    inferred, absent, taken = [], {}, {buffer.name for buffer in result.values()}
-    left = [name for name in own if name not in result]
-    for theirs, shape in expected.items():
-        if theirs in taken:
-            continue
-        ways = [way for name in left if same_statistic(name, theirs) for way in ways_of(name, own[name], theirs, shape)]
-        others = [other for other in expected if other != theirs and same_statistic(other, theirs)]
-        if len(ways) == 1 and not others:
-            result[ways[0].name] = Parameter(theirs, Layout(ways[0].pattern))
-            inferred.append(str(ways[0]))
-        else:
-            found = f"{'several arrays' if ways else 'no array'} with the name and shape of {theirs} {shape}"
-            absent[theirs] = f"not compared: your code has {found}; declare buffers={{'NAME': {theirs!r}}}"
-    return result, inferred, absent

@@ -123,6 +123,11 @@ def orders_of(shape: Shape | None, expected: Shape, kernel_last: bool = False) -
     return usual or found
 
 
+def has_one_layout(shape: Shape, kernel_last: bool = False) -> bool:
+    """Return whether a shape shows the layout of its parameter: it has several axes, which have only one order."""
+    return sum(size != 1 for size in shape) > 1 and len(orders_of(shape, shape, kernel_last)) == 1
+
+
 def _is_usual(order: Order, places: Sequence[int]) -> bool:
     """Return whether the axes of the kernel stay together and in their order; ``places`` are the reference's axes."""
     kernel = [axis for axis, place in zip(order, places, strict=True) if place >= 2]

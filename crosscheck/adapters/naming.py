@@ -22,10 +22,10 @@ _ROLES = {
     **dict.fromkeys(("v", "value", "values"), "value"),
     **dict.fromkeys(("o", "out", "output", "outputs"), "output"),
     **dict.fromkeys(("ih", "xh", "hx", "x", "i", "in", "input", "inputs"), "input"),
-    **dict.fromkeys(("hh", "h", "hidden", "rec", "recurrent", "u"), "hidden"),
+    **dict.fromkeys(("hh", "h", "hidden", "rec", "recurrent"), "hidden"),
     **dict.fromkeys(("norm", "ln", "bn", "layernorm", "batchnorm"), "norm"),
 }
-"""What a parameter of such a name, of which there are several, is for. In recurrent layers, ``U`` stands beside ``W``."""
+"""What a parameter of such a name, of which there are several, is for. ``U`` and ``W`` are not among them: either may be that of the hidden state."""
 
 _GENERAL = {"self", "attn", "attention", "proj", "projection", "linear", "fc", "dense", "lin", "layer", "layers", "l", "params", "parameters"}
 """Words in names that say nothing of what tells one parameter from another."""
@@ -84,7 +84,7 @@ def _meaning(names: Sequence[str]) -> Callable[[str], Sense]:
         words = _words(name)
         places = tuple(numbers.index(int(word)) for word in words if word.isdecimal()) if len(numbers) > 1 else ()
         of = frozenset(_ROLES.get(word, word) for word in words if not word.isdecimal() and word not in {*_KINDS, *_GENERAL, *everywhere})
-        kind = str(_kind(name)) or (_WEIGHT if "hidden" in of else "")
+        kind = str(_kind(name))
         return (kind, of, places) if kind or of or places else ""
 
     return meaning

@@ -69,6 +69,10 @@ class ObjectConvention(Convention):
         """Return the dict of buffers of ``layer``; empty if the layer has none, because buffers can also be attributes."""
         return {}
 
+    def split(self, result: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the input's gradient, and gradients of parameters by name, of what the backward method returned."""
+        return result, {}
+
     def looked_for(self, layer: Any, name: str) -> str:
         """Return a sentence for errors that says where the gradient of a parameter was expected, and what was found."""
         return ""
@@ -199,8 +203,9 @@ class ObjectInstance(Instance):
         If the backward method takes no ``grad_output``, as the backward method of a loss may, its result is multiplied by ``grad_output``.
         """
         backward = getattr(self.layer, self.convention.backward)
-        grad_input = backward(*grad_outputs) if positional(backward) else scaled(backward(), grad_outputs[0])
-        return {"grad_input": grad_input} | {f"{name}.grad": value for name, value in self.convention.grads_in(self.layer).items()}
+        result = backward(*grad_outputs) if positional(backward) else scaled(backward(), grad_outputs[0])
+        grad_input, returned = self.convention.split(result)
+        return {"grad_input": grad_input} | {f"{name}.grad": value for name, value in (self.convention.grads_in(self.layer) | returned).items()}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from crosscheck.adapters.kept import Kept, dotted, find
 from crosscheck.adapters.layer_object import Layer
 from crosscheck.adapters.naming import same_statistic
 from crosscheck.adapters.objects import Attributes, Dicts, ObjectConvention, Updating, array_attributes
+from crosscheck.adapters.returned_grads import orders_of_returned
 from crosscheck.references.resolve import framework_of
 
 _DICTS = (("params", "grads"), ("parameters", "gradients"))
@@ -48,9 +49,10 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
     """
     expect_instance(subject)
     if isinstance(subject, Layer) and subject.params is None and subject.kept is None:
-        found = _chosen(find(subject.layer, observe and observe(subject.bare)), params, count, kept)
+        written = None if observe is None else observe(subject.bare)
+        found = _chosen(find(subject.layer, written), params, count, kept)
         _expect_one_place(subject.layer, found)
-        return replace(subject, kept=found)
+        return replace(subject, kept=found, returned=subject.returned or _returned(subject.layer, found, written))
     if callable(getattr(subject, "instance", None)) and hasattr(subject, "keeps"):
         convention: Convention = subject
         return convention
@@ -110,16 +112,24 @@ def _with_backward(subject: Any, declared: Mapping[str, str], count: int, kept: 
     """Return the adapter of an object with a backward method: the simplest one that says where its parameters and gradients are."""
     for params, grads in _DICTS:
         if (own := _arrays_of(subject, params)) and own == _arrays_of(subject, grads):
-            return Dicts(subject) if (params, grads) == _DICTS[0] else Dicts(subject, params, grads)
-    found = find(subject)
+            return _dicts(subject, params, grads)
+    found, written = find(subject), None
     if found and observe is not None:
-        found = find(subject, observe(Layer(subject, {})))
+        written = observe(Layer(subject, {}))
+        found = find(subject, written)
+    chosen = _chosen(found, declared, count, kept)
+    _expect_one_place(subject, chosen)
+    if returned := _returned(subject, chosen, written):
+        return Layer(subject, kept=chosen, returned=returned)
+    return _stored(subject, found, chosen, declared)
+
+
+def _stored(subject: Any, found: Mapping[str, Kept], chosen: Mapping[str, Kept], declared: Mapping[str, str]) -> Dicts | Attributes | Layer:
+    """Return the simplest adapter of an object that stores its gradients."""
     for params, grads in _DICTS:
         simple = all(one.path == (params, name) and one.grad in (None, (grads, name)) for name, one in found.items())
         if simple and _arrays_of(subject, params) == {*found}:
-            return Dicts(subject) if (params, grads) == _DICTS[0] else Dicts(subject, params, grads)
-    chosen = _chosen(found, declared, count, kept)
-    _expect_one_place(subject, chosen)
+            return _dicts(subject, params, grads)
     if not found and not declared:
         return Dicts(subject)
     if not {*declared} <= {*found} and all(hasattr(subject, name) for name in declared):
@@ -127,6 +137,10 @@ def _with_backward(subject: Any, declared: Mapping[str, str], count: int, kept: 
     if all(one.path == (name,) and one.grad in (None, (f"d{name}",)) for name, one in chosen.items()):
         return Attributes(subject, tuple(chosen))
     return Layer(subject, kept=chosen)
+
+
+def _dicts(subject: Any, params: str, grads: str) -> Dicts:
+    return Dicts(subject) if (params, grads) == _DICTS[0] else Dicts(subject, params, grads)
 
 
 def _chosen(found: Mapping[str, Kept], declared: Mapping[str, str], count: int, kept: Sequence[str]) -> dict[str, Kept]:
@@ -139,6 +153,17 @@ def _chosen(found: Mapping[str, Kept], declared: Mapping[str, str], count: int, 
     if declared and {*declared} <= {*found}:
         return {name: found[name] for name in declared}
     return found
+
+
+def _returned(subject: Any, chosen: Mapping[str, Kept], written: Written | None) -> tuple[str, ...]:
+    """Return the parameters whose gradients a backward pass returned and did not store, in their order; empty if it did not return any."""
+    if written is None or any(one.read_grad(written.after) is not None for one in chosen.values()):
+        return ()
+    orders = orders_of_returned(written.returned, {name: np.shape(one.read(subject)) for name, one in chosen.items()})
+    if len(orders) > 1:
+        lines = "\n".join(f"    subject=Layer(layer, returned={order})" for order in orders)
+        raise ConventionError(f"{type(subject).__name__}.backward returns several gradients of the same shape; declare their order:\n{lines}")
+    return orders[0] if orders else ()
 
 
 def _expect_one_place(subject: Any, chosen: Mapping[str, Kept]) -> None:

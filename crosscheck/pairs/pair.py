@@ -34,7 +34,8 @@ class Pair(Declaration):
         The names of the outputs, if your code returns several; as in the reference if left out.
     params : mapping of str to str
         ``{"W": "weight: i o -> o i"}``: the subject's W is the reference's weight transposed. Without a pattern the axes have the same order.
-        Parameters that are not declared are matched if there is exactly one way.
+        Parameters that are not declared are matched if there is exactly one way, or only one with which the output agrees. A parameter of an inner
+        layer has a dotted name, ``"attention.W_q"``.
     input, output : str, or mapping of str to str
         einops patterns from the subject's layout to the reference's; empty if both are the same. Of several inputs or outputs: patterns by name.
     sizes : mapping of str to int

@@ -13,7 +13,8 @@ from crosscheck.adapters.adapted_layer import AdaptedLayer
 from crosscheck.adapters.convention import Convention, Instance
 from crosscheck.adapters.functions import Functions
 from crosscheck.adapters.layout import LayerLayout, Layout, LayoutError, Parameter
-from crosscheck.adapters.match_params import mapped, mapped_buffers, possible_buffers
+from crosscheck.adapters.match_buffers import mapped_buffers, other_starts, possible_buffers
+from crosscheck.adapters.match_params import mapped
 from crosscheck.adapters.recognise import recognise
 from crosscheck.core.arguments import Case, Signature, flat, name_in_call, quantity_of_output
 from crosscheck.core.guard import SubjectError, contained, silenced
@@ -25,7 +26,7 @@ from crosscheck.pairs.prepared import Prepared, accepted, is_finite
 from crosscheck.pairs.sizes import BUDGET, Derived, derived
 from crosscheck.pairs.trial import agreement, written_by_backward
 from crosscheck.references.functions import Output
-from crosscheck.references.resolve import Reference, framework_of, resolved
+from crosscheck.references.resolve import Reference, framework_of, own_buffers, resolved
 
 
 def prepare_layer(pair: Pair) -> Prepared:
@@ -65,7 +66,7 @@ def prepare_layer(pair: Pair) -> Prepared:
     _expect_used(pair, cases)
     param_shapes = {p.name: _param_shape(pair, p, name, own[name], expected) for name, p in params.items()}
     why_not = _no_evaluation(references, probe, absent)
-    inferred += of_buffers
+    inferred += [*of_buffers, *(other_starts(probe.buffers(), buffers, own_buffers(given[0])) if buffers else ())]
     draft = Prepared(pair, layer, references, cases, param_shapes, inferred, 1, buffers=statistics, no_evaluation=why_not)
     draft = _with_outputs(draft, references[0].signature if references else None)
     with silenced():  # a reference may warn of sizes that were not declared
@@ -93,8 +94,9 @@ def _draft(
     layout = _layout(pair, cases[0], dict(params or {}), dict(buffers or {}))
     mode = None if training is None else True
     layer = AdaptedLayer(_taking(convention, cases[0], 1), layout, pair.reduction, mode, shared=without_samples(cases[0]))
-    known = (reference.shapes if reference is not None else None) or {}
-    shapes = {parameter.name: known[parameter.name] for parameter in (params or {}).values()}
+    mapped_to = {parameter.name for parameter in (params or {}).values()}
+    # In the reference's order, so that the same numbers are drawn for every way to map the parameters.
+    shapes = {name: shape for name, shape in ((reference.shapes if reference is not None else None) or {}).items() if name in mapped_to}
     return Prepared(pair, layer, references, cases, shapes, [], 1, buffers=dict(training.buffers) if training is not None else {})
 
 

@@ -16,12 +16,13 @@ from crosscheck.adapters.gradient_places import Written
 from crosscheck.adapters.layer_object import Layer
 from crosscheck.adapters.layout import LayoutError, Parameter
 from crosscheck.core.arguments import flat
-from crosscheck.core.check_layer import check_layer
+from crosscheck.core.check_layer import LayerContext, context_of, judge_one
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.inputs import FAMILIES
-from crosscheck.core.judge import Verdict
+from crosscheck.core.judge import Kind, Verdict
 from crosscheck.core.operation import DTYPES, Call, RefusedError
 from crosscheck.core.precision import Precision
+from crosscheck.core.trace import Place
 from crosscheck.pairs.prepared import Prepared
 
 _FAILED = (SubjectError, ConventionError, LayoutError, RefusedError)
@@ -44,10 +45,10 @@ def written_by_backward(prepared: Prepared, layer: Layer) -> Written | None:
         upstream = [np.asarray(rng.normal(size=np.shape(output)), call.dtype) for output in outputs]
         before = copied(instance.layer)
         with contained("backward"):
-            instance.backward(*upstream[: max(1, layer.upstream(len(upstream)))])
+            returned = instance.backward(*upstream[: max(1, layer.upstream(len(upstream)))])["grad_input"]
     except _FAILED:
         return None
-    return Written(before, instance.layer)
+    return Written(before, instance.layer, returned)
 
 
 def agreement(prepare: Callable[[Mapping[str, Parameter]], Prepared]) -> Callable[[Mapping[str, Parameter]], bool]:
@@ -56,16 +57,21 @@ def agreement(prepare: Callable[[Mapping[str, Parameter]], Prepared]) -> Callabl
     ``prepare`` makes the pair with a mapping. The outputs are judged as in a check, for one random input and random parameters, with which only the
     right mapping can agree.
     """
+    known = list[LayerContext]()  # the expected outputs, which are the same for every mapping
 
     def agrees(params: Mapping[str, Parameter]) -> bool:
         try:
             prepared = prepare(params)
-            call, oracle = _call(prepared), prepared.references[0].oracle
+            call, layer = _call(prepared), prepared.layer
             precision = Precision(call.dtype, max(1, sum(math.prod(shape) for shape in prepared.output_shapes(call).values())))
-            found = check_layer(prepared.layer, oracle, call, precision, prepared.pair.title, only=prepared.outputs)
+            if not known:
+                known.append(context_of(prepared.references[0].oracle, call, precision))
+            found = layer.vjp(known[0].call.copied())
         except _FAILED:
             return False
-        return all(judgement.verdict is Verdict.MATCH for judgement in found.judgements)
+        places = {quantity: Place(0, prepared.pair.title, quantity) for quantity in prepared.outputs}
+        judged = (judge_one(place, Kind.ISOLATED, name, found.get(name), known[0], layer, precision) for name, place in places.items())
+        return all(judgement.verdict is Verdict.MATCH for judgement, _ in judged)
 
     return agrees
 

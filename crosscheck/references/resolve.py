@@ -106,10 +106,19 @@ def in_training(reference: Any, framework: str = "") -> InTraining | None:
 
 def own_parameters(reference: Any) -> dict[str, Array]:
     """Return the values of the parameters that a framework's module has, by name; empty for functions and other objects."""
+    return _own(reference, "parameter_values")
+
+
+def own_buffers(reference: Any) -> dict[str, Array]:
+    """Return the values of the running statistics that a framework's module has, by name; empty where they are not known."""
+    return _own(reference, "buffer_values")
+
+
+def _own(reference: Any, function: str) -> dict[str, Array]:
     package = framework_of(reference)
     if not package or callable(getattr(reference, "vjp", None)):
         return {}
-    values = getattr(_framework_module(package), "parameter_values", None)
+    values = getattr(_framework_module(package), function, None)
     return {} if values is None else dict(values(reference))
 
 

@@ -371,6 +371,12 @@ def parameter_values(reference: Reference) -> Arrays:
     return {name: array(value.double()) for name, value in own}
 
 
+def buffer_values(reference: Reference) -> Arrays:
+    """Return the values of a module's buffers of real numbers, such as running statistics; empty for a function."""
+    own = reference.named_buffers() if isinstance(reference, nn.Module) else ()
+    return {name: array(value.double()) for name, value in own if value.is_floating_point()}
+
+
 def takes_labels(reference: Reference) -> bool:
     """Return whether a reference is a loss that takes class labels."""
     return isinstance(reference, nn.CrossEntropyLoss | nn.NLLLoss | nn.MultiMarginLoss | NegativeLogLikelihood)

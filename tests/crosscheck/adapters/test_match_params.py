@@ -216,6 +216,13 @@ def test_square_matrix(case: str) -> None:
     assert text in (result.error or " ".join(result.inferred))
 
 
+def test_slip_in_one_of_several_parameters() -> None:
+    """Where another parameter is in the reference's layout, a square one of its name is, too: nothing is tried."""
+    shapes = {"up.weight": (8, 4), "square.weight": (4, 4)}
+    result, _ = mapped(shapes, shapes, {}, {}, agrees=lambda params: params["square.weight"].layout.pattern != "")
+    assert [parameter.layout.pattern for parameter in result.values()] == ["", ""]
+
+
 def test_pattern_that_gives_another_shape() -> None:
     """Both shapes and the pattern are named."""
     pair = Pair(ObjectLayer(Kernel(LAYERS["linear"])), nn.Linear(5, 3), [(3, 5)], {"W": "weight: i o -> i o", "b": "bias"}, name="mine")

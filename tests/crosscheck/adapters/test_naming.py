@@ -12,7 +12,7 @@ ALIKE: dict[str, tuple[str, str, dict[str, str]]] = {
     "norm": ("gamma beta", "weight bias", {"gamma": "weight", "beta": "bias"}),
     "unknown": ("p q", "weight bias", {}),
     "recurrent": ("W_ih Whh b_i bh", "weight_ih_l0 weight_hh_l0 bias_ih_l0 bias_hh_l0", {"W_ih": "weight_ih_l0", "Whh": "weight_hh_l0"}),
-    "U-beside-W": ("W U", "weight_ih_l0 weight_hh_l0", {"U": "weight_hh_l0"}),
+    "U-beside-W": ("W U", "weight_ih_l0 weight_hh_l0", {}),
     "attention": ("Wq W_k value_weight Wo", "q.weight k_proj.weight v.weight out_proj.weight", {"Wq": "q.weight", "W_k": "k_proj.weight"}),
     "order-of-numbers": ("W1 b1 W2 b2", "0.weight 0.bias 2.weight 2.bias", {"W1": "0.weight", "b1": "0.bias", "W2": "2.weight", "b2": "2.bias"}),
     "numbers-from-zero": ("W1 W2 W3", "0.weight 1.weight 2.weight", {"W1": "0.weight", "W2": "1.weight", "W3": "2.weight"}),

@@ -57,6 +57,22 @@ class Recurrence(nn.Module):  # type: ignore[misc]
         return output
 
 
+class Elman(nn.Module):  # type: ignore[misc]
+    """A recurrent layer as its formula is written, with as many features as hidden units."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.weight_ih, self.weight_hh = (nn.Parameter(torch.ones(features, features)) for _ in range(2))
+        self.bias = nn.Parameter(torch.zeros(features))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        state, states = torch.zeros_like(x[:, 0]), []
+        for at in range(x.shape[1]):
+            state = torch.tanh(x[:, at] @ self.weight_ih.T + state @ self.weight_hh.T + self.bias)
+            states.append(state)
+        return torch.stack(states, dim=1)
+
+
 class Attention(nn.Module):  # type: ignore[misc]
     """Self-attention with one head and four square matrices."""
 
@@ -87,6 +103,7 @@ RECURRENT = Layer(
     (2, 3, 3),
     {"x": "rnn.weight_ih_l0: i o -> o i", "h": "rnn.weight_hh_l0: i o -> o i", "bx": "rnn.bias_ih_l0", "bh": "rnn.bias_hh_l0"},
 )
+ELMAN = Layer(Elman(4), (2, 3, 4), {"x": "weight_ih: i o -> o i", "h": "weight_hh: i o -> o i", "b": "bias"})
 ATTENTION = Layer(Attention(4), (2, 3, 4), {name: f"{name}_proj.weight: i o -> o i" for name in ("q", "k", "v", "out")})
 ATTENTION_AS_PYTORCH = Layer(Attention(4), (2, 3, 4), {name: f"{name}_proj.weight" for name in ("q", "k", "v", "out")})
 
