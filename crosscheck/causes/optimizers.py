@@ -92,6 +92,16 @@ def _faults(
     yield from _in_gradients(grads, settings)
 
 
+def agreeing(
+    oracle: OptimizerOracle, start: Arrays, grads: Sequence[Arrays], found: Sequence[Arrays], precision: Precision, first: Judgement
+) -> Judgement | None:
+    """Return the verdict with the largest error if an optimizer explains all parameters after each step; None if it does not."""
+    try:
+        return _worst_match(found, expected_of(oracle, start, grads, precision), precision, first)
+    except RefusedError:
+        return None
+
+
 def _worst_match(found: Sequence[Arrays], expected: Expected, precision: Precision, first: Judgement) -> Judgement | None:
     """Return the verdict with the largest error as a fraction of its tolerance; None if any parameter of any step is a mismatch."""
     judgements = [

@@ -107,7 +107,17 @@ def comparison_of(prepared: PreparedWhole, dtype: str, seed: int) -> WholeCompar
     start = {name: value for name, value in prepared.start(dtype, seed).items() if name not in prepared.frozen}
     held = {name: value for name, value in reference.network.buffers.items() if name not in network.buffers}
     optimizer = reference.optimizer(start, precision.underflow)
-    return WholeComparison(reference.network, network, optimizer, precision, prepared.pair.accumulate, prepared.frozen, held, dict(prepared.zeros))
+    return WholeComparison(
+        reference.network,
+        network,
+        optimizer,
+        precision,
+        every=prepared.pair.accumulate,
+        frozen=prepared.frozen,
+        buffers=held,
+        zeros=prepared.zeros,
+        oracle=reference.oracle,
+    )
 
 
 def _train(run: WholeRun, batches: Sequence[Batch]) -> None:
@@ -117,4 +127,5 @@ def _train(run: WholeRun, batches: Sequence[Batch]) -> None:
         except SubjectError as error:
             run.failed = error.reason
             break
+    run.comparison.explain()
     run.ended = True

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from crosscheck.core.operation import Arrays, Call, Oracle
 from crosscheck.core.precision import Array
+from crosscheck.oracles.optimizers.runs import OptimizerOracle
 
 PREDICTION = "output.prediction"
 """The quantity that holds the network's output, beside the loss, which is ``output``."""
@@ -61,6 +62,9 @@ class FollowedOptimizer(Protocol):
     def clipped(self, grads: Arrays) -> dict[str, Array]:
         """Return gradients as the optimizer gets them."""
 
+
+MakeOracle: TypeAlias = Callable[[int | None], OptimizerOracle]
+"""Function that makes an optimizer as an oracle: with its schedule (0), with it one step ahead (1) or behind (-1), or without it (None)."""
 
 MakeOptimizer: TypeAlias = Callable[[Arrays, float], FollowedOptimizer]
 """Function that makes an optimizer, given the parameters before the first step and the absolute error of every rounded result."""

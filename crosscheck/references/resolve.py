@@ -19,7 +19,7 @@ from crosscheck.core.training import MakeTraining
 from crosscheck.oracles.network import Architecture
 from crosscheck.oracles.optimizers import SgdSettings
 from crosscheck.oracles.optimizers.runs import OptimizerOracle
-from crosscheck.oracles.whole import MakeOptimizer, WholeNetwork
+from crosscheck.oracles.whole import MakeOptimizer, MakeOracle, WholeNetwork
 from crosscheck.references.functions import Output, title
 
 _FRAMEWORKS = {"torch": "pytorch", "jax": "jax", "keras": "keras"}
@@ -189,6 +189,7 @@ class WholeReference:
     name: str
     network: WholeNetwork
     optimizer: MakeOptimizer
+    oracle: MakeOracle | None  # None if nothing is updated
 
 
 def resolved_whole(network: Any, loss: Any, optimizer: Any, schedule: Any = None, clip: Any = None) -> WholeReference:
@@ -206,7 +207,8 @@ def resolved_whole(network: Any, loss: Any, optimizer: Any, schedule: Any = None
     except TypeError as error:
         raise UnknownReferenceError(str(error)) from error
     make = module.optimizer_with(optimizer) if isinstance(optimizer, SgdSettings) else optimizer
-    return WholeReference(module.NAME, whole, lambda start, underflow: module.Followed(make, schedule, clip, start, underflow))
+    oracle = None if make is None else lambda shift: module.oracle_of(make, schedule, shift)
+    return WholeReference(module.NAME, whole, lambda start, underflow: module.Followed(make, schedule, clip, start, underflow), oracle)
 
 
 @dataclass(frozen=True)

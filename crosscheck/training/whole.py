@@ -17,6 +17,7 @@ import numpy as np
 from crosscheck.adapters.layer_events import Event
 from crosscheck.adapters.network_listened import Traced
 from crosscheck.adapters.whole_network import Batch, WholeNetwork
+from crosscheck.causes import Cause
 from crosscheck.causes.divergence import Divergence
 from crosscheck.core.check_layer import LayerContext, context_of, judge_one
 from crosscheck.core.judge import Judgement, Kind, Verdict, combine_verdicts, equal, judge
@@ -24,10 +25,15 @@ from crosscheck.core.operation import OUTPUT, Arrays, Call
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place, key_of
 from crosscheck.oracles.theories.measured import RUNS, SCALES, NoisyOracle, reach_of_kinks, terms_of_runs
-from crosscheck.oracles.whole import PREDICTION, PREDICTIONS, FollowedOptimizer
+from crosscheck.oracles.whole import PREDICTION, PREDICTIONS, FollowedOptimizer, MakeOracle
 from crosscheck.oracles.whole import WholeNetwork as Reference
 from crosscheck.training.placement import parted
+from crosscheck.training.predictions import judged_prediction
 from crosscheck.training.record import Record
+from crosscheck.training.update_causes import CLIPPED_ALONE, Update, cause_of_update
+
+FOLLOWING = 3
+"""How many updates after a wrong one are looked at for its cause."""
 
 EACH = RUNS // len(SCALES)
 """The number of perturbed runs at each scale."""
@@ -96,6 +102,12 @@ class WholeComparison:
     judged: int = 0
     first: Divergence | None = None
     lost: bool = False
+    oracle: MakeOracle | None = None
+    _start: Arrays = field(default_factory=dict, repr=False)  # the parameters before the first update
+    _updates: list[Update] = field(default_factory=list, repr=False)
+    _wrong_update: int | None = None  # the number of updates up to the first wrong one
+    _clipped: bool = False  # whether the subject shows gradients after clipping
+    _clipped_alone: Judgement | None = None  # the worst judgement, if each of them is right but clipped by its own norm
     _sums: dict[str, tuple[Array, Bound]] = field(default_factory=dict, repr=False)  # the expected gradients since the last update
     _noisy: list[dict[str, Array]] = field(default_factory=list, repr=False)  # the same in perturbed runs, at each scale
 
@@ -114,9 +126,11 @@ class WholeComparison:
         """Let the subject do a step on a batch, and judge it."""
         self.steps += 1
         before, statistics = self.subject.params, {**self.buffers, **self.subject.buffers}
+        self._start = self._start or before
         events: list[Event] = []
         loss = self.subject.train(self.subject.arguments(batch), self.precision.dtype, events)
         if self.first is not None or self.lost:
+            self._follow(before, statistics, batch)
             return
         self.judged += 1
         call = self.call(before, statistics, batch)
@@ -130,6 +144,7 @@ class WholeComparison:
             judged = [one.left_out(Verdict.UNDECIDED, KINK) if one.wrong else one for one in judged]
         elif wrong:
             self.first = Divergence(self._placed(wrong, judged, events, call), None, self.subject.source)
+            self._wrong_update = len(self._updates) if wrong[0].judgement.kind is Kind.UPDATE else None
         self.record.add(one.judgement for one in judged)
         self.buffers = {name: context.expected[self._outer(name)] for name in self.buffers}
 
@@ -143,13 +158,31 @@ class WholeComparison:
         place = Place(self.steps, self.reference.title, "prediction")
         if not context.expected:
             return Judgement(place, Kind.WHOLE, Verdict.UNDECIDED, reason=context.undecided)
-        output = context.expected[PREDICTION]
-        if found.dtype.kind in "iu":
-            return _of_classes(place, found, output, context.bounds[PREDICTION], self.precision)
-        if found.shape != output.shape and np.squeeze(found).shape == np.squeeze(output).shape:
-            found = found.reshape(output.shape)
-        judged = [judge_one(place, Kind.WHOLE, one, found, context, Traced(), self.precision)[0] for one in PREDICTIONS]
-        return next((one for one in judged if one.verdict is Verdict.MATCH), judged[0])
+        return judged_prediction(place, found, context, self.precision)
+
+    def _follow(self, before: Arrays, statistics: Arrays, batch: Batch) -> None:
+        """Keep a few updates after a wrong one; with them, what is wrong can be told apart."""
+        if self._wrong_update is None or len(self._updates) >= self._wrong_update + FOLLOWING or self.every > 1:
+            return
+        shown: dict[str, Array] = {name: value.astype(np.float64) for name, value in self.subject.grads(self.precision.dtype).items()}
+        if not set(shown) >= set(self.trained) or not any(value.any() for value in shown.values()):
+            found = self.reference.training.vjp(self.call(before, statistics, batch).astype(np.float64))
+            shown = {name: found[f"{self._outer(name)}.grad"] for name in self.trained}
+        self._updates.append(Update(shown, self._clipped, self.subject.params))
+
+    def explain(self) -> None:
+        """Look for the cause of a wrong update, or of wrong clipping."""
+        if self.first is not None and self.oracle is not None:
+            self.first = replace(self.first, cause=self._cause(self.oracle, self.first.judgement))
+
+    def _cause(self, oracle: MakeOracle, first: Judgement) -> Cause | None:
+        if (alone := self._clipped_alone) is not None:
+            return Cause("clipped one by one", CLIPPED_ALONE, first.units, alone.units, alone.fraction)
+        name = next((name for name in self.trained if self._place(name)[1:] == first.place[1:]), "")
+        if not name or self._wrong_update is None:
+            return None
+        start = {name: self._start[name].astype(np.float64) for name in self.trained}
+        return cause_of_update(oracle, self.optimizer, start, self._updates, first, name, self.precision)
 
     def call(self, params: Arrays, statistics: Arrays, batch: Batch) -> Call:
         """Return the call of the reference for a batch, in the subject's precision."""
@@ -186,12 +219,15 @@ class WholeComparison:
         if self.steps % self.every:
             self._add_noise(context)
             return [*judged, *self._unchanged(before, after)]
+        grads = {name: value for name, (value, _) in self._sums.items()}
         if right:
-            grads = self.subject.grads(self.precision.dtype)
-            updated = self._updated(before, {name: grads[name].astype(np.float64) for name in self.trained}, [], not clipped)
+            shown = self.subject.grads(self.precision.dtype)
+            grads = {name: shown[name].astype(np.float64) for name in self.trained}
         else:
             self._add_noise(context)
-            updated = self._updated(before, {name: value for name, (value, _) in self._sums.items()}, self._noisy, True)
+        updated = self._updated(before, grads, [] if right else self._noisy, not clipped)
+        self._clipped = clipped
+        self._updates.append(Update(grads, clipped, after))
         updates = [
             _Judged(
                 judge(self._place(name), Kind.UPDATE, after[name], *updated[name], self.precision), name, _distance(after[name], updated[name][0])
@@ -213,11 +249,19 @@ class WholeComparison:
         plain = [self._gradient(name, shown.get(name), *self._sums[name], None if self.every > 1 else context) for name in self.trained]
         if not any(one.wrong for one in plain):
             return plain, all(one.judgement.verdict is Verdict.MATCH for one in plain), False
-        expected = self.optimizer.clipped({name: value for name, (value, _) in self._sums.items()})
+        sums = {name: value for name, (value, _) in self._sums.items()}
+        clipped = self._as_clipped(shown, self.optimizer.clipped(sums))
+        if all(one.judgement.verdict is Verdict.MATCH for one in clipped):
+            return clipped, True, True
+        alone = self._as_clipped(shown, {name: self.optimizer.clipped({name: value})[name] for name, value in sums.items()})
+        if all(one.judgement.verdict is Verdict.MATCH for one in alone):
+            self._clipped_alone = max((one.judgement for one in alone), key=lambda judgement: judgement.fraction)
+        return plain, False, False
+
+    def _as_clipped(self, shown: Arrays, expected: Arrays) -> list[_Judged]:
+        """Return the judgements on gradients that are shown after clipping."""
         bounds = {name: _in_proportion(expected[name], *self._sums[name]) for name in self.trained}
-        clipped = [self._gradient(name, shown.get(name), expected[name], bounds[name]) for name in self.trained]
-        right = all(one.judgement.verdict is Verdict.MATCH for one in clipped)
-        return (clipped, True, True) if right else (plain, False, False)
+        return [self._gradient(name, shown.get(name), expected[name], bounds[name]) for name in self.trained]
 
     def _gradient(self, name: str, found: Array | None, expected: Array, bound: Bound, context: LayerContext | None = None) -> _Judged:
         """Return the judgement on a gradient; with a context, the reference in the subject's precision is used, too."""
@@ -292,20 +336,3 @@ def _in_proportion(scaled: Array, value: Array, bound: Bound) -> Bound:
     error = np.broadcast_to(bound.abs_sum * bound.n_roundings, value.shape)
     factor, relative = (float(np.linalg.norm(scaled)) / norm, float(np.linalg.norm(error)) / norm) if norm else (1.0, 0.0)
     return Bound(factor * error + np.abs(scaled) * (relative + 4), 1.0)
-
-
-def _of_classes(place: Place, found: Array, output: Array, bound: Bound, precision: Precision) -> Judgement:
-    """Judge predicted classes: the largest output of each sample, except where rounding decides which is the largest."""
-    axis = next((axis for axis in range(1, output.ndim) if (*output.shape[:axis], *output.shape[axis + 1 :]) == found.shape), None)
-    if axis is None:
-        reason = f"the predicted classes have the shape {found.shape}, expected the largest of outputs of shape {output.shape}"
-        return Judgement(place, Kind.WHOLE, Verdict.MISMATCH, reason=reason)
-    tolerance = np.broadcast_to(precision.tolerance(bound), output.shape)
-    at = np.expand_dims(found.astype(np.int64), axis)
-    if found.min(initial=0) < 0 or found.max(initial=0) >= output.shape[axis]:
-        reason = f"predicted classes from {found.min()} to {found.max()}, expected 0 to {output.shape[axis] - 1}"
-        return Judgement(place, Kind.WHOLE, Verdict.MISMATCH, found.size, reason=reason)
-    behind = output.max(axis=axis, keepdims=True) - np.take_along_axis(output, at, axis)
-    wrong = int(np.count_nonzero(behind > 2 * tolerance.max(axis=axis, keepdims=True)))
-    reason = f"{wrong:,} of {found.size:,} predicted classes are not the largest output" if wrong else ""
-    return Judgement(place, Kind.WHOLE, Verdict.MISMATCH if wrong else Verdict.MATCH, found.size, wrong, reason=reason)

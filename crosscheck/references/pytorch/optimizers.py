@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 import torch
@@ -25,9 +26,13 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 @dataclass(frozen=True)
 class TorchOptimizer:
-    """A PyTorch optimizer, created again for each run; ``make`` gets a list of tensors and returns a ``torch.optim.Optimizer``."""
+    """A PyTorch optimizer, created again for each run; ``make`` gets a list of tensors and returns a ``torch.optim.Optimizer``.
+
+    ``schedule`` gets the optimizer and returns a scheduler of its learning rate, which is stepped after each step.
+    """
 
     make: Callable[[list[torch.Tensor]], Any]
+    schedule: Callable[[Any], Any] | None = None
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -44,7 +49,12 @@ class TorchOptimizer:
             params = {name: tensor(value.astype(np.float64)).requires_grad_() for name, value in start.items()}
             optimizer = self._made(list(params.values()))
             _prepare(optimizer, variant, noise)
-            return [self._step(optimizer, params, given, variant, noise, number) for number, given in enumerate(grads)]
+            scheduler, steps = None if self.schedule is None else self.schedule(optimizer), []
+            for number, given in enumerate(grads):
+                steps.append(self._step(optimizer, params, given, variant, noise, number))
+                if scheduler is not None:
+                    scheduler.step()
+            return steps
 
     def _made(self, params: list[torch.Tensor]) -> Any:
         names = ("a list of tensors", "a torch.optim.Optimizer", "torch.optim.SGD(params, lr=0.1)")
@@ -154,6 +164,32 @@ def double_by_default() -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+def shifted(schedule: Callable[[Any], Any], by: int) -> Callable[[Any], Any]:
+    """Return a schedule that is one step ahead (1) or one step behind (-1)."""
+
+    class Behind:
+        """A scheduler whose first step does nothing."""
+
+        def __init__(self, scheduler: Any) -> None:
+            self._scheduler, self._begun = scheduler, False
+
+        def step(self) -> None:
+            """Step the scheduler, except the first time."""
+            if self._begun:
+                self._scheduler.step()
+            self._begun = True
+
+    def made(optimizer: Any) -> Any:
+        scheduler = schedule(optimizer)
+        if by < 0:
+            return Behind(scheduler)
+        with catch_warnings(action="ignore"):  # that the optimizer has not done a step
+            scheduler.step()
+        return scheduler
+
+    return made
 
 
 optimizer = TorchOptimizer

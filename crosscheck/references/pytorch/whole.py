@@ -21,10 +21,11 @@ from crosscheck.oracles.optimizers import Settings
 from crosscheck.oracles.whole import Recorded
 from crosscheck.references.functions import title
 from crosscheck.references.pytorch.followed import Followed
+from crosscheck.references.pytorch.optimizers import TorchOptimizer, shifted
 from crosscheck.references.pytorch.oracle import NAME, array, oracle, tensor
 from crosscheck.references.pytorch.training import optimizer
 
-__all__ = ["NAME", "Followed", "WholeNetwork", "is_chain", "optimizer_with", "whole_network"]
+__all__ = ["NAME", "Followed", "WholeNetwork", "is_chain", "optimizer_with", "oracle_of", "whole_network"]
 
 _WITHIN = "network."
 """The prefix of the network's arrays in the module that also has the loss."""
@@ -127,6 +128,11 @@ def is_chain(network: object) -> bool:
 def optimizer_with(settings: Settings) -> Callable[[list[torch.Tensor]], torch.optim.Optimizer]:
     """Return a function that makes PyTorch's optimizer with these settings."""
     return lambda tensors: optimizer(settings, tensors)
+
+
+def oracle_of(make: Any, schedule: Any, shift: int | None) -> TorchOptimizer:
+    """Return an optimizer as an oracle: with its schedule (0), with it one step ahead (1) or behind (-1), or without it (None)."""
+    return TorchOptimizer(make, None if shift is None or schedule is None else shifted(schedule, shift) if shift else schedule)
 
 
 def whole_network(network: object, loss: object) -> WholeNetwork:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -11,47 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from crosscheck import ModelPair, Target, Verdict, WholeStep
-from crosscheck.checks.whole import WholeRun, run_of
+from crosscheck import ModelPair, Target, Verdict
+from crosscheck.checks.whole import WholeRun
 from crosscheck.core.judge import Kind
 from crosscheck.pairs.prepare import prepare
 from crosscheck.pairs.prepare_whole import PreparedWhole
+from tests.support.regression import Regression, ready_of, replaced, run
 
 PRECISIONS = pytest.mark.parametrize("dtype", ["float64", "float32"])
-
-
-class Regression:
-    """Linear regression by gradient descent with momentum; a test replaces parts of it."""
-
-    def __init__(self, dtype: str) -> None:
-        self.params = {"w": np.zeros((2, 3), dtype), "b": np.zeros(2, dtype)}
-        self.grads: dict[str, Any] = {}
-        self.velocity: dict[str, Any] = {"w": 0, "b": 0}
-
-    def train_step(self, x: Any, y: Any) -> Any:
-        error = self.predict(x) - y
-        self.grads = self.gradients(x, 2 * error / error.size)
-        self.update()
-        return self.loss(error)
-
-    def predict(self, x: Any) -> Any:
-        return x @ self.params["w"].T + self.params["b"]
-
-    def loss(self, error: Any) -> Any:
-        return (error**2).mean()
-
-    def gradients(self, x: Any, error: Any) -> dict[str, Any]:
-        return {"w": error.T @ x, "b": error.sum(axis=0)}
-
-    def update(self) -> None:
-        for name, value in self.params.items():
-            self.velocity[name] = self.velocity[name] * value.dtype.type(0.5) + self.grads[name]
-            value[...] = value - value.dtype.type(0.1) * self.velocity[name]
-
-
-def replaced(**methods: Callable[..., Any]) -> type[Regression]:
-    """Return a regression with other methods."""
-    return type("Regression", (Regression,), methods)
 
 
 def clearing(net: Regression) -> None:
@@ -70,26 +35,6 @@ def clipping(net: Regression) -> None:
     kind = net.grads["w"].dtype.type
     net.grads = {name: grad * min(kind(1), kind(0.1) / (norm + kind(1e-6))) for name, grad in net.grads.items()}
     Regression.update(net)
-
-
-def ready_of(kind: Callable[[str], Any] = Regression, hidden: bool = False, **further: Any) -> PreparedWhole:
-    """Return a regression beside PyTorch's; its gradients can be hidden."""
-
-    def make(dtype: str) -> Any:
-        net = kind(dtype)
-        return WholeStep(net.train_step, net.params, predict=net.predict) if hidden else net
-
-    given: dict[str, Any] = {"inputs": {"x": "n 3", "y": Target("n 2")}, "sizes": {"n": 5}}
-    given |= {"optimizer": lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.5)}
-    ready = prepare(ModelPair(make, nn.Linear(3, 2), nn.MSELoss(), name="regression", steps=4, **{**given, **further}))
-    assert isinstance(ready, PreparedWhole)
-    return ready
-
-
-def run(ready: PreparedWhole, dtype: str = "float64") -> WholeRun:
-    found = run_of(ready, dtype, 0)
-    assert (found.failed, found.ended) == ("", True)
-    return found
 
 
 def verdicts(found: WholeRun) -> dict[str, set[Verdict]]:
@@ -233,27 +178,3 @@ def test_decision_that_rounding_may_change_is_undecided() -> None:
     narrow, wide = (run(ready, dtype).comparison for dtype in ("float32", "float64"))
     assert (narrow.verdict, narrow.lost) == (Verdict.UNDECIDED, True)
     assert (wide.verdict, wide.lost) == (Verdict.MISMATCH, False)
-
-
-PREDICTED: dict[str, tuple[Callable[..., Any], Verdict]] = {
-    "outputs": (Regression.predict, Verdict.MATCH),
-    "probabilities": (lambda net, x: (e := np.exp(Regression.predict(net, x))) / e.sum(axis=1, keepdims=True), Verdict.MATCH),
-    "classes": (lambda net, x: Regression.predict(net, x).argmax(axis=1), Verdict.MATCH),
-    "other classes": (lambda net, x: Regression.predict(net, x).argmin(axis=1), Verdict.MISMATCH),
-    "classes of another number": (lambda net, x: Regression.predict(net, x).argmax(axis=1) + 2, Verdict.MISMATCH),
-    "classes of another axis": (lambda net, x: np.zeros(3, int), Verdict.MISMATCH),
-    "twice the outputs": (lambda net, x: 2 * Regression.predict(net, x), Verdict.MISMATCH),
-    "logarithms": (lambda net, x: np.log(np.abs(Regression.predict(net, x))), Verdict.MISMATCH),
-}
-
-
-@pytest.mark.parametrize("case", PREDICTED)
-def test_predictions(case: str) -> None:
-    predict, verdict = PREDICTED[case]
-
-    def make(dtype: str) -> WholeStep:
-        net = Regression(dtype)
-        return WholeStep(net.train_step, net.params, predict=MethodType(predict, net), grads=lambda: net.grads)
-
-    ready = ready_of(make)
-    assert run(ready).comparison.predict(ready.batches("float64", 7, 1)[0]).verdict is verdict

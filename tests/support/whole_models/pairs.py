@@ -77,7 +77,7 @@ MODELS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
 """The module of each network, and what is declared of it."""
 
 DECLARED = {
-    "gpt": lambda net: WholeStep(net.train_batch, net.p, grads=net.g),
+    "gpt": lambda net: WholeStep(net.train_batch, net.p, grads=lambda: net.g),
     "one_function": lambda made: WholeStep(made[1], made[0]),
 }
 """How networks are trained that do not say so themselves."""
