@@ -59,8 +59,12 @@ class Layer(ObjectConvention):
             try:
                 kept.read(self.layer)
             except (LookupError, AttributeError, SubjectError) as error:
+                example = {own: "GRADIENT" if one.grad is None else dotted(one.grad) for own, one in find(self.layer).items()}
                 arrays = ", ".join(dotted(path) for path, _ in arrays_in(self.layer)) or "none"
-                raise ConventionError(f"{self.title} has no array {name!r}, which params lists; its arrays are {arrays}") from error
+                raise ConventionError(
+                    f"{self.title} has no array {name!r}, which params lists; its arrays are {arrays}; declare them:\n"
+                    f"    subject=Layer(layer, params={example})"
+                ) from error
         super().__post_init__()
 
     def _places(self) -> dict[str, Kept]:

@@ -299,8 +299,12 @@ class _InAttributes(ObjectConvention):
 
     def _expect_attributes(self, has: Callable[[Any, str], bool]) -> None:
         if missing := next((name for name in self.params if not has(self.layer, name)), None):
-            arrays = ", ".join(array_attributes(self.layer)) or "none"
-            raise ConventionError(f"{self.title} has no array {missing!r}, which params lists; its arrays are {arrays}; list the parameters")
+            arrays = array_attributes(self.layer)
+            own, shown = [name for name in self.params if name in arrays], ", ".join(arrays) or "none"
+            line = self.declared(params=tuple(own or arrays))
+            raise ConventionError(
+                f"{self.title} has no array {missing!r}, which params lists; its arrays are {shown}; list the parameters:\n    subject={line}"
+            )
 
     @property
     def shapes(self) -> dict[str, Shape | None]:

@@ -105,5 +105,6 @@ def test_layer_that_fails_is_not_judged_before() -> None:
 
 
 def test_no_such_place() -> None:
-    with pytest.raises(ConventionError, match=r"^Inner has no array 'V', which params lists; its arrays are W, b$"):
+    said = r"^Inner has no array 'V', which params lists; its arrays are W, b; declare them:\n    subject=Layer\(layer, params={'W': 'GRADIENT', 'b'"
+    with pytest.raises(ConventionError, match=said):
         Layer(Inner(), {"V": "dV"})
