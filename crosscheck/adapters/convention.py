@@ -79,6 +79,11 @@ class Convention(Protocol):
         return {}
 
     @property
+    def inferred(self) -> Sequence[str]:
+        """Sentences that say what was found out about the subject and not declared."""
+        return ()
+
+    @property
     def sources(self) -> Mapping[str, str]:
         """File and line of the code of ``"forward"`` and ``"backward"``."""
 

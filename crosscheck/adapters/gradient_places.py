@@ -31,6 +31,12 @@ class Written:
     returned: Any = None
     """What the backward pass returned."""
 
+    output: str = ""
+    """The attribute where the forward pass left its output, if it returned nothing."""
+
+    grad_input: str = ""
+    """The attribute where the backward pass left the input's gradient, if it returned nothing."""
+
 
 @dataclass(frozen=True)
 class Place:

@@ -32,6 +32,8 @@ class Layer(ObjectConvention):
         places are found by their names and by what a backward pass writes.
     returned : sequence of str
         The parameters whose gradients the backward method returns behind the input's, in this order, or in a dict: ``return dx, dW, db``.
+    output, grad_input : str
+        The attributes where the forward pass leaves its output, and the backward pass the input's gradient, if they return nothing.
     forward, backward, accumulates, one_sample, buffers, mask, reset
         As for :class:`Dicts`.
     """
@@ -46,6 +48,8 @@ class Layer(ObjectConvention):
     mask: str = ""
     reset: str = ""
     returned: Sequence[str] = ()
+    output: str = ""
+    grad_input: str = ""
     kept: Mapping[str, Kept] | None = field(default=None, kw_only=True, repr=False)
     """The parameters by name, once they are found."""
 
@@ -59,9 +63,25 @@ class Layer(ObjectConvention):
             try:
                 kept.read(self.layer)
             except (LookupError, AttributeError, SubjectError) as error:
+                example = {own: "GRADIENT" if one.grad is None else dotted(one.grad) for own, one in find(self.layer).items()}
                 arrays = ", ".join(dotted(path) for path, _ in arrays_in(self.layer)) or "none"
-                raise ConventionError(f"{self.title} has no array {name!r}, which params lists; its arrays are {arrays}") from error
+                raise ConventionError(
+                    f"{self.title} has no array {name!r}, which params lists; its arrays are {arrays}; declare them:\n"
+                    f"    subject=Layer(layer, params={example})"
+                ) from error
         super().__post_init__()
+
+    @property
+    def inferred(self) -> list[str]:
+        """Sentences that say where results and gradients were found."""
+        words = [f"forward leaves its output in {self.output}"] if self.output else []
+        words += [f"backward leaves the input's gradient in {self.grad_input}"] if self.grad_input else []
+        known = {name: dotted(kept.grad) for name, kept in self.places.items() if kept.grad is not None}
+        if self.returned:
+            words.append(f"backward returns the gradients of {', '.join(self.returned)}")
+        elif known and self.params is None:
+            words.append(f"the gradients of {', '.join(known)} are in {', '.join(known.values())}")
+        return words
 
     def _places(self) -> dict[str, Kept]:
         if self.kept is not None:

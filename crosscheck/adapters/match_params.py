@@ -8,12 +8,11 @@ axes are tried, and exactly one way must fit the shapes. If several fit, as with
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping, Sequence
 
 from crosscheck.adapters.layout import Layout, LayoutError, Parameter
+from crosscheck.adapters.mapping_errors import not_as_many, not_one, other_than_names, unknown_key, unknown_parameter, without_shapes
 from crosscheck.adapters.match_ways import Way, Ways, has_one_layout, parameters, ways
-from crosscheck.adapters.naming import alike
 from crosscheck.core.operation import Shape
 
 LayerShapes = Mapping[str, Mapping[str, Shape]]
@@ -84,8 +83,7 @@ def mapped(
     left = [name for name in subject if name not in result]
     if reference is None:
         if left:
-            missing = ", ".join(map(repr, left))
-            raise MappingError(f"the reference is a function, so that its parameters have no shapes to match; declare {missing}:\n{_example(left)}")
+            raise MappingError(without_shapes(left, declared))
         return result, []
     taken = {parameter.name for parameter in result.values()}
     ours, theirs = {name: subject[name] for name in left}, {name: shape for name, shape in reference.items() if name not in taken}
@@ -93,8 +91,8 @@ def mapped(
         # All parameters are declared; what is left are other arrays.
         return result, [f"not compared, the reference has no such parameter: {name}" for name in ours]
     if len(ours) != len(theirs):
-        raise MappingError(_not_as_many(subject, reference, result, ours, theirs, no_params))
-    found, words = _inferred(ours, theirs, result, agrees, kernel_last)
+        raise MappingError(not_as_many(subject, reference, ours, theirs, declared, no_params))
+    found, words = _inferred(ours, theirs, declared, result, agrees, kernel_last)
     return {name: (result | parameters(found))[name] for name in subject}, words
 
 
@@ -102,16 +100,13 @@ def _declared(
     subject: Mapping[str, Shape | None], reference: Mapping[str, Shape] | None, declared: Mapping[str, str], sizes: Mapping[str, int]
 ) -> dict[str, Parameter]:
     """Return the declared parameters by the subject's names."""
-    known = ", ".join(subject) or "none"
     for name in declared:
         if name not in subject:
-            raise MappingError(f"params has the key {name!r}, expected a parameter of your code: {known}{_nearest(name, subject)}")
+            raise MappingError(unknown_key(name, declared, subject))
     result = {name: parse(name, declaration, sizes) for name, declaration in declared.items()}
     for name, parameter in result.items():
         if reference is not None and parameter.name not in reference:
-            names = ", ".join(reference) or "none"
-            hint = _nearest(parameter.name, reference)
-            raise MappingError(f"params[{name!r}] is {parameter.name!r}, expected a parameter of the reference: {names}{hint}")
+            raise MappingError(unknown_parameter(name, parameter.name, declared, reference))
     taken = [parameter.name for parameter in result.values()]
     if twice := [name for name in taken if taken.count(name) > 1]:
         both = ", ".join(repr(name) for name, parameter in result.items() if parameter.name == twice[0])
@@ -120,7 +115,12 @@ def _declared(
 
 
 def _inferred(
-    ours: Mapping[str, Shape | None], theirs: Mapping[str, Shape], known: Mapping[str, Parameter], agrees: Agrees | None, kernel_last: bool
+    ours: Mapping[str, Shape | None],
+    theirs: Mapping[str, Shape],
+    declared: Mapping[str, str],
+    known: Mapping[str, Parameter],
+    agrees: Agrees | None,
+    kernel_last: bool,
 ) -> tuple[Ways, list[str]]:
     """Return the only way to map parameters, and sentences that report it.
 
@@ -136,9 +136,9 @@ def _inferred(
     if agrees is not None and 1 < len(possible) <= _MOST_TRIED and (chosen is None or not agrees({**known, **parameters(chosen)})):
         tried = [way for way in possible if way != chosen and agrees({**known, **parameters(way)})]
     if chosen is not None and tried:
-        raise MappingError(_other_than_names([chosen, *tried], ours, theirs))
+        raise MappingError(other_than_names([chosen, *tried], ours, theirs, declared))
     if chosen is None and len(tried) != 1:
-        raise MappingError(_not_one(tried or possible, ours, theirs))
+        raise MappingError(not_one(tried or possible, ours, theirs, declared))
     found = tried[0] if chosen is None else chosen
     same = [way.name for way in found if way.declared == way.name]
     words = [f"same name and shape as in the reference: {', '.join(same)}"] if same else []
@@ -146,73 +146,3 @@ def _inferred(
     if chosen is None:
         words.append(f"of {len(possible)} ways to map the parameters, only this one gives the reference's output")
     return found, words
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """Return a suggestion of the most similar name; empty if none is similar."""
-    near = get_close_matches(name, known, 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _not_as_many(
-    subject: Mapping[str, Shape | None],
-    reference: Mapping[str, Shape],
-    known: Mapping[str, Parameter],
-    ours: Mapping[str, Shape | None],
-    theirs: Mapping[str, Shape],
-    no_params: Callable[[Sequence[str]], str] | None,
-) -> str:
-    heading = f"your code has the parameters {', '.join(subject) or 'none'}; the reference has {', '.join(reference) or 'none'}"
-    more = len(ours) - len(theirs)
-    if more < 0:
-        return (
-            f"{heading}: nothing in your code is left for {', '.join(map(repr, theirs))}; leave it out of the reference (bias=False), "
-            f"or declare its name in your code:\n    params={{'NAME': {next(iter(theirs))!r}}}"
-        )
-    if no_params is not None:
-        named = alike(ours, theirs)
-        others = sorted(
-            itertools.combinations(ours, more), key=lambda some: sum(name in named for name in some) * len(ours) - sum(map([*ours].index, some))
-        )
-        lines = "\n".join(f"    subject={no_params(some)}" for some in others[:8])
-        return f"{heading}: {more} too many in your code; declare which arguments are no parameters:\n{lines}"
-    said = [f'"{name}": "{_text(parameter)}"' for name, parameter in known.items()]
-    some = (dict(chosen) for chosen in itertools.combinations(ours.items(), len(theirs))) if theirs else iter(())
-    found = itertools.islice(itertools.chain.from_iterable(ways(chosen, theirs) for chosen in some), 8)
-    lines = "\n".join(_line(way, said) for way in found) or "    params={'NAME': 'NAME'}"
-    return f"{heading}: {more} too many in your code; declare which of them are parameters:\n{lines}"
-
-
-def _text(parameter: Parameter) -> str:
-    return f"{parameter.name}: {parameter.layout.pattern}" if parameter.layout.pattern else parameter.name
-
-
-def _line(chosen: Ways, said: Iterable[str] = ()) -> str:
-    """Return the line of a declaration that says what was chosen, beside what was said before."""
-    return "    params={" + ", ".join([*said, *(f'"{way.name}": "{way.declared}"' for way in chosen)]) + "}"
-
-
-def _shown(subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> str:
-    def shapes(params: Mapping[str, Shape | None]) -> str:
-        return ", ".join(f"{name} {'(an argument)' if shape is None else shape}" for name, shape in params.items())
-
-    return f"your code: {shapes(subject)}; reference: {shapes(reference)}"
-
-
-def _not_one(found: Sequence[Ways], subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> str:
-    heading = _shown(subject, reference)
-    if not found:
-        return f"the parameters do not fit the reference's in any order of axes ({heading}); declare how they fit:\n{_example(list(subject))}"
-    more = "\n    ..." if len(found) > 8 else ""
-    return f"the parameters can be mapped in several ways ({heading}); declare one of them:\n" + "\n".join(map(_line, found[:8])) + more
-
-
-def _other_than_names(found: Sequence[Ways], subject: Mapping[str, Shape | None], reference: Mapping[str, Shape]) -> str:
-    return (
-        f"names and shapes are those of the reference, but the output agrees with another order of axes ({_shown(subject, reference)}); "
-        "declare which order is meant:\n" + "\n".join(map(_line, found[:8]))
-    )
-
-
-def _example(names: Sequence[str]) -> str:
-    return "    params={" + ", ".join(f'"{name}": "NAME: PATTERN"' for name in names) + '}, such as "weight: i o -> o i"'

@@ -45,6 +45,12 @@ COLLECTIONS = ("params", "parameters", "_params", "_parameters", "get_params", "
 VALUES = ("data", "value", "val", "array", "values")
 """Names in common use for the array of a parameter that is an object of its own."""
 
+OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A")
+"""Names in common use for the attribute where a forward pass that returns nothing leaves its output."""
+
+INPUT_GRADIENTS = ("dinputs", "dinput", "d_inputs", "d_input", "dx", "dX", "grad_input", "grad_inputs", "input_grad", "inputs_grad")
+"""Names in common use for the attribute where a backward pass that returns nothing leaves the input's gradient."""
+
 AFFIXES = (
     *("d{}", "d_{}", "D{}", "{}_grad", "grad_{}", "grad{}", "{}grad", "{}Grad", "{}_grads", "grads_{}", "{}_gradient", "gradient_{}"),
     *("g{}", "g_{}", "delta_{}", "delta{}", "{}_delta", "dL_d{}", "dl_d{}", "dJ_d{}", "dE_d{}", "dLd{}", "nabla_{}", "der_{}", "{}_der", "_d{}"),

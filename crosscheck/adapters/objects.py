@@ -36,6 +36,8 @@ class ObjectConvention(Convention):
     accumulates: bool = False
     mask: str = ""
     reset: str = ""
+    output: str = ""
+    grad_input: str = ""
 
     def __post_init__(self) -> None:
         expect_instance(self.layer)
@@ -187,7 +189,7 @@ class ObjectInstance(Instance):
         """Run the forward pass, after a reset if one is declared; a loss also gets the labels, a dropout layer its mask."""
         if self.convention.reset:
             getattr(self.layer, self.convention.reset)()
-        return getattr(self.layer, self.convention.forward)(*arguments, **self.modes.arguments)
+        return self._left(getattr(self.layer, self.convention.forward)(*arguments, **self.modes.arguments), self.convention.output)
 
     def backward(self, *grad_outputs: Array) -> dict[str, Any]:
         """Run the backward pass and return the gradients; gradients that accumulate are cleared first."""
@@ -204,8 +206,12 @@ class ObjectInstance(Instance):
         """
         backward = getattr(self.layer, self.convention.backward)
         result = backward(*grad_outputs) if positional(backward) else scaled(backward(), grad_outputs[0])
-        grad_input, returned = self.convention.split(result)
+        grad_input, returned = self.convention.split(self._left(result, self.convention.grad_input))
         return {"grad_input": grad_input} | {f"{name}.grad": value for name, value in (self.convention.grads_in(self.layer) | returned).items()}
+
+    def _left(self, result: Any, attribute: str) -> Any:
+        """Return the result of a method, or what it left in an attribute if it returned nothing."""
+        return getattr(self.layer, attribute, None) if result is None and attribute else result
 
 
 @dataclass(frozen=True)
@@ -299,8 +305,12 @@ class _InAttributes(ObjectConvention):
 
     def _expect_attributes(self, has: Callable[[Any, str], bool]) -> None:
         if missing := next((name for name in self.params if not has(self.layer, name)), None):
-            arrays = ", ".join(array_attributes(self.layer)) or "none"
-            raise ConventionError(f"{self.title} has no array {missing!r}, which params lists; its arrays are {arrays}; list the parameters")
+            arrays = array_attributes(self.layer)
+            own, shown = [name for name in self.params if name in arrays], ", ".join(arrays) or "none"
+            line = self.declared(params=tuple(own or arrays))
+            raise ConventionError(
+                f"{self.title} has no array {missing!r}, which params lists; its arrays are {shown}; list the parameters:\n    subject={line}"
+            )
 
     @property
     def shapes(self) -> dict[str, Shape | None]:

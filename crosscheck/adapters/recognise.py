@@ -49,10 +49,7 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
     """
     expect_instance(subject)
     if isinstance(subject, Layer) and subject.params is None and subject.kept is None:
-        written = None if observe is None else observe(subject.bare)
-        found = _chosen(find(subject.layer, written), params, count, kept)
-        _expect_one_place(subject.layer, found)
-        return replace(subject, kept=found, returned=subject.returned or _returned(subject.layer, found, written))
+        return _completed(subject, params, count, kept, observe)
     if callable(getattr(subject, "instance", None)) and hasattr(subject, "keeps"):
         convention: Convention = subject
         return convention
@@ -76,6 +73,17 @@ def recognise(subject: Any, params: Mapping[str, str], count: int = 0, kept: Seq
         f"{name} follows no known convention: expected the methods forward and backward, or forward and backprop; its methods are "
         f"{methods_in_words(subject)}; if they have other names, declare them:\n{_other_methods(subject)}"
     )
+
+
+def _completed(layer: Layer, params: Mapping[str, str], count: int, kept: Sequence[str], observe: Observe | None) -> Layer:
+    """Return a declared adapter with what it leaves to be found."""
+    written = None if observe is None else observe(layer.bare)
+    found = _chosen(find(layer.layer, written), params, count, kept)
+    _expect_one_place(layer.layer, found)
+    if written is None:
+        return replace(layer, kept=found)
+    returned = layer.returned or _returned(layer.layer, found, written)
+    return replace(layer, kept=found, returned=returned, output=layer.output or written.output, grad_input=layer.grad_input or written.grad_input)
 
 
 def _other_methods(subject: Any) -> str:
@@ -113,14 +121,13 @@ def _with_backward(subject: Any, declared: Mapping[str, str], count: int, kept: 
     for params, grads in _DICTS:
         if (own := _arrays_of(subject, params)) and own == _arrays_of(subject, grads):
             return _dicts(subject, params, grads)
-    found, written = find(subject), None
-    if found and observe is not None:
-        written = observe(Layer(subject, {}))
-        found = find(subject, written)
+    written = None if observe is None else observe(Layer(subject, {}))
+    found = find(subject, written)
     chosen = _chosen(found, declared, count, kept)
     _expect_one_place(subject, chosen)
-    if returned := _returned(subject, chosen, written):
-        return Layer(subject, kept=chosen, returned=returned)
+    returned = _returned(subject, chosen, written)
+    if written is not None and (returned or written.output or written.grad_input):
+        return Layer(subject, kept=chosen, returned=returned, output=written.output, grad_input=written.grad_input)
     return _stored(subject, found, chosen, declared)
 
 

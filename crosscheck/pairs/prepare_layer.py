@@ -66,7 +66,7 @@ def prepare_layer(pair: Pair) -> Prepared:
     _expect_used(pair, cases)
     param_shapes = {p.name: _param_shape(pair, p, name, own[name], expected) for name, p in params.items()}
     why_not = _no_evaluation(references, probe, absent)
-    inferred += [*of_buffers, *(other_starts(probe.buffers(), buffers, own_buffers(given[0])) if buffers else ())]
+    inferred += [*convention.inferred, *of_buffers, *(other_starts(probe.buffers(), buffers, own_buffers(given[0])) if buffers else ())]
     draft = Prepared(pair, layer, references, cases, param_shapes, inferred, 1, buffers=statistics, no_evaluation=why_not)
     draft = _with_outputs(draft, references[0].signature if references else None)
     with silenced():  # a reference may warn of sizes that were not declared

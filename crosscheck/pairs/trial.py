@@ -6,8 +6,9 @@ A trial decides only what a declaration leaves open. A layer that fails in it is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from crosscheck.adapters.convention import ConventionError, copied
 from crosscheck.adapters.gradient_places import Written
 from crosscheck.adapters.layer_object import Layer
 from crosscheck.adapters.layout import LayoutError, Parameter
+from crosscheck.adapters.naming import INPUT_GRADIENTS, OUTPUTS
 from crosscheck.core.arguments import flat
 from crosscheck.core.check_layer import LayerContext, context_of, judge_one
 from crosscheck.core.guard import SubjectError, contained
@@ -41,6 +43,8 @@ def written_by_backward(prepared: Prepared, layer: Layer) -> Written | None:
         function.switch(instance)
         with contained("forward"):
             outputs = flat(instance.forward(*given.values()))
+        output = "" if outputs or layer.output else _left(instance.layer, OUTPUTS)
+        outputs = [getattr(instance.layer, output)] if output else outputs
         rng = np.random.default_rng(0)
         upstream = [np.asarray(rng.normal(size=np.shape(output)), call.dtype) for output in outputs]
         before = copied(instance.layer)
@@ -48,7 +52,13 @@ def written_by_backward(prepared: Prepared, layer: Layer) -> Written | None:
             returned = instance.backward(*upstream[: max(1, layer.upstream(len(upstream)))])["grad_input"]
     except _FAILED:
         return None
-    return Written(before, instance.layer, returned)
+    left = "" if returned is not None or layer.grad_input else _left(instance.layer, INPUT_GRADIENTS)
+    return Written(before, instance.layer, returned, output, left)
+
+
+def _left(layer: Any, names: Sequence[str]) -> str:
+    """Return the name of the attribute where a method that returned nothing left its result; empty if there is none of these names."""
+    return next((name for name in names if isinstance(getattr(layer, name, None), np.ndarray)), "")
 
 
 def agreement(prepare: Callable[[Mapping[str, Parameter]], Prepared]) -> Callable[[Mapping[str, Parameter]], bool]:

@@ -11,6 +11,9 @@ from torch import nn
 from crosscheck import Layer, Pair, Verdict
 from crosscheck.adapters.convention import ConventionError
 from crosscheck.core.precision import Array
+from crosscheck.pairs.prepare import prepare
+from tests.support.naming import of_attributes
+from tests.support.naming.style import LINEAR
 from tests.support.unshrunk import check
 
 
@@ -105,5 +108,19 @@ def test_layer_that_fails_is_not_judged_before() -> None:
 
 
 def test_no_such_place() -> None:
-    with pytest.raises(ConventionError, match=r"^Inner has no array 'V', which params lists; its arrays are W, b$"):
+    said = r"^Inner has no array 'V', which params lists; its arrays are W, b; declare them:\n    subject=Layer\(layer, params={'W': 'GRADIENT', 'b'"
+    with pytest.raises(ConventionError, match=said):
         Layer(Inner(), {"V": "dV"})
+
+
+INFERRED: list[tuple[Any, str]] = [
+    (Inner(), "the gradients of W, b are in slope_W, slope_b"),
+    (of_attributes.Returns(LINEAR), "backward returns the gradients of b, W"),
+    (of_attributes.LeavesResults(LINEAR), "forward leaves its output in output"),
+    (of_attributes.LeavesResults(LINEAR), "backward leaves the input's gradient in dinputs"),
+]
+
+
+@pytest.mark.parametrize(("layer", "sentence"), INFERRED)
+def test_what_was_found_is_said(layer: Any, sentence: str) -> None:
+    assert sentence in prepare(pair(layer)).inferred

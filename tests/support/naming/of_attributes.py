@@ -247,3 +247,34 @@ class ReturnsDict(Returns):
 
     def returned(self, dx: Any, dW: Any, db: Any) -> Any:  # noqa: N803
         return dx, {"dW": dW, "db": db}
+
+
+class LeavesResults(Style):
+    """Returns nothing: results are in attributes, as in the book "Neural Networks from Scratch in Python"."""
+
+    def hold(self, *arrays: Array) -> None:
+        self.weights, self.biases = arrays
+
+    def held(self) -> Any:
+        return self.weights, self.biases
+
+    def store(self, *grads: Any) -> None:
+        self.dweights, self.dbiases = grads
+
+    def forward(self, x: Array) -> Any:
+        self.inputs, self.output = x, super().forward(x)
+
+    def backward(self, grad_output: Array) -> Any:
+        self.dinputs = super().backward(grad_output)
+
+
+class LeavesResultsOfRelu:
+    """A layer without parameters in the same style."""
+
+    def forward(self, inputs: Array) -> None:
+        self.inputs = inputs
+        self.output = np.maximum(0, inputs)
+
+    def backward(self, dvalues: Array) -> None:
+        self.dinputs = dvalues.copy()
+        self.dinputs[self.inputs <= 0] = 0
