@@ -41,6 +41,9 @@ EACH = RUNS // len(SCALES)
 KINK = "rounding may decide this: a value before a ReLU or among several maxima is as close to its neighbour as rounding errors are large"
 """The reason in a judgement that is undecided because noise of the size of the subject's rounding errors changes the result as much."""
 
+_IS = {"output": "what it returns", "grad_output": "the gradient that it receives", "grad_input": "the gradient that it passes back"}
+"""What the quantities of a layer are, in words."""
+
 _NO_LOSS = "the training step returns no loss"
 _NO_GRADIENT = "your code does not show it after the step"
 _UPDATE = "its gradient is right; the update is another than the declared optimizer's"
@@ -143,7 +146,8 @@ class WholeComparison:
             self.lost = True
             judged = [one.left_out(Verdict.UNDECIDED, KINK) if one.wrong else one for one in judged]
         elif wrong:
-            self.first = Divergence(self._placed(wrong, judged, events, call), None, self.subject.source)
+            placed, source = self._placed(wrong, judged, events, call)
+            self.first = Divergence(placed, None, source)
             self._wrong_update = len(self._updates) if wrong[0].judgement.kind is Kind.UPDATE else None
         self.record.add(one.judgement for one in judged)
         self.buffers = {name: context.expected[self._outer(name)] for name in self.buffers}
@@ -290,19 +294,19 @@ class WholeComparison:
     def _unchanged(self, before: Arrays, after: Arrays) -> list[_Judged]:
         return [_Judged(equal(self._place(name), Kind.UPDATE, after[name], value, self.precision), name) for name, value in before.items()]
 
-    def _placed(self, wrong: Sequence[_Judged], judged: Sequence[_Judged], events: Sequence[Event], call: Call) -> Judgement:
-        """Return the first wrong judgement, at the layer where the step goes wrong if the subject's layers show it."""
+    def _placed(self, wrong: Sequence[_Judged], judged: Sequence[_Judged], events: Sequence[Event], call: Call) -> tuple[Judgement, str]:
+        """Return the first wrong judgement, at the layer where the step goes wrong if the subject's layers show it, and the line of its code."""
         first, names = wrong[0].judgement, [one.name for one in wrong if one.judgement.place.quantity.endswith(".grad")]
         if first.kind is Kind.UPDATE:
             right = [one for one in judged if one.judgement.place.quantity.endswith(".grad") and one.judgement.verdict is Verdict.MATCH]
-            return replace(first, reason=first.reason or (_UPDATE if right else _UPDATE_OR_GRADIENT))
+            return replace(first, reason=first.reason or (_UPDATE if right else _UPDATE_OR_GRADIENT)), self.subject.source
         found = parted(events, self.reference.recorded(call.astype(np.float64)), not names, self.precision)
         if found is None:
-            return first
+            return first, self.subject.source
         event, before = found
         agrees = f"; the array before it is that of the reference's {before}" if before else ""
-        reason = f"the reference computes no such array (found by order and shape){agrees}"
-        return Judgement(Place(self.steps, event.layer, event.quantity), Kind.WHOLE, Verdict.MISMATCH, event.value.size, reason=reason)
+        reason = f"{_IS[event.quantity]} is none that the reference computes{agrees} (layers matched by order and shape)"
+        return Judgement(Place(self.steps, event.layer, event.quantity), Kind.WHOLE, Verdict.MISMATCH, event.value.size, reason=reason), event.source
 
     def _by_kinks(self, context: LayerContext, wrong: list[_Judged]) -> bool:
         """Return whether decisions at kinks, which rounding may change, explain everything that is wrong."""
