@@ -156,7 +156,7 @@ def wrong_running_statistics(failure: Failure) -> Iterator[Candidate]:
     yield Candidate("running statistics not updated", "the running statistics are never updated", old, Bound.exact(old))
     words = f"the batch statistics have the weight {1 - theory.momentum:g} instead of {theory.momentum:g}: momentum is defined the other way round"
     yield from _changed(failure, replace(theory, momentum=1 - theory.momentum), "momentum the other way round", words)
-    words = "the running variance is updated with the biased variance of the batch instead of the unbiased one"
+    words = "the running variance is updated with the variance of the batch divided by n (biased) instead of n - 1 (unbiased)"
     yield from _changed(failure, _as(theory, _RunningBiased), "biased variance", words)
     words = "the running variance is updated with the standard deviation of the batch instead of its variance"
     yield from _changed(failure, _as(theory, _RunningDeviation), "standard deviation for variance", words)
