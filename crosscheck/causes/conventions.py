@@ -168,6 +168,7 @@ OF_CAUSES: Mapping[str, str] = {
     "tie rule: split": "max-pool-ties",
     "tie rule: last": "max-pool-ties",
     "biased variance": "batch-norm-running-variance",
+    "unbiased running variance": "batch-norm-running-variance",
     "weight decay coupled": "weight-decay",
     "weight decay decoupled": "weight-decay",
     "nesterov": "nesterov",

@@ -155,6 +155,25 @@ def test_fault_of_the_subject_is_no_convention() -> None:
 
 
 @pytest.mark.parametrize(
+    ("references", "verdict", "words"),
+    [
+        pytest.param(("torch", "keras"), Verdict.MATCH, "divided by n (biased) instead of n - 1 (unbiased)", id="the subject follows the first"),
+        pytest.param(("keras", "torch"), Verdict.UNDECIDED, "divided by n - 1 (unbiased) instead of n (biased)", id="the subject follows the second"),
+    ],
+)
+def test_running_variance_is_named_from_both_sides(references: tuple[str, ...], verdict: Verdict, words: str) -> None:
+    rng = np.random.default_rng(0)
+    model = scratch.Sequential(flatten=scratch.Flatten(), linear=scratch.Linear(28 * 28, 10, rng=rng), norm=scratch.BatchNorm1d(10))
+    comparison = trained(layered(model, scratch.SGD(model.trainable_params, lr=0.01), references), PLAN)
+    assert comparison.jury is not None
+    assert comparison.verdict is verdict
+    ((_, place),) = comparison.jury.conventions
+    (convention,) = comparison.jury.conventions.values()
+    assert (place, convention.name) == (("norm", "running_var"), "batch-norm-running-variance")
+    assert words in convention.words
+
+
+@pytest.mark.parametrize(
     ("place", "kept"),
     [
         pytest.param(("norm", "running_var"), ["norm.weight"], id="a running statistic"),
