@@ -108,6 +108,15 @@ def ways_in_words(facts: Facts) -> str:
     )
 
 
+def conventions_in_words(jury: Facts) -> Iterator[str]:
+    """Yield a sentence for each convention by which a reference differs from the first one."""
+    first = jury["references"][0]["name"]
+    for reference in jury["references"]:
+        for convention in reference["conventions"]:
+            where = _first_three(convention["quantities"])
+            yield f"{reference['name']} follows another convention than {first} ({convention['name']}): {convention['in_words']}; in {where}"
+
+
 def decision_in_words(decision: Facts) -> str:
     """Return how a layer's choices at kinks differ from the expected ones, and whether rounding explains it. A margin of None is infinite."""
     margin = decision["largest_margin"]
