@@ -51,6 +51,10 @@ _UPDATE_OR_GRADIENT = "the loss is right; your code shows no gradients, so that 
 _CHANGED = "it is changed after the backward pass; the updated parameters, which follow from it, are right"
 
 
+SAME = 16.0
+"""Parameters that differ by less than this many times what rounding explains in one step are the same after several steps."""
+
+
 @dataclass(frozen=True)
 class _Judged:
     """A judgement on one array, and how far the array is from the expected one; None if it was not compared."""
@@ -263,10 +267,22 @@ class WholeComparison:
         ]
         updates += self._unchanged({name: before[name] for name in before if name in self.frozen}, after)
         self._sums, self._noisy = {}, []
-        follows = all(one.judgement.verdict is Verdict.MATCH for one in updates)
-        moved = {name for name in self.trained if not np.array_equal(after[name], before[name])}
-        judged = [one.left_out(Verdict.SKIPPED, _CHANGED) if one.wrong and follows and one.name in moved else one for one in judged]
+        if any(one.wrong for one in judged) and all(one.judgement.verdict is Verdict.MATCH for one in updates) and self._decide(updated, after):
+            judged = [one.left_out(Verdict.SKIPPED, _CHANGED) if one.wrong else one for one in judged]
         return [*judged, *updates]
+
+    def _decide(self, updated: Expected, after: Arrays) -> bool:
+        """Return whether the updates, which are right, show that the gradients were right, too, whatever they are after the step.
+
+        They do not if the gradients that are shown would lead to the same parameters, as gradients of twice the size do where only signs count.
+        """
+        shown = {name: value.astype(np.float64) for name, value in self.subject.grads(self.precision.dtype).items()}
+        if self.oracle is None or not set(shown) >= set(self.trained):
+            return False
+        start = {name: self._start[name].astype(np.float64) for name in self.trained}
+        grads = [update.grads if update.clipped else self.optimizer.clipped(update.grads) for update in self._updates[:-1]]
+        last = self.oracle(0).run(start, [*grads, {name: shown[name] for name in self.trained}])[-1].params
+        return any((np.abs(after[name] - last[name]) > SAME * self.precision.tolerance(updated[name][1])).any() for name in self.trained)
 
     def _gradients(self, context: LayerContext, expected: Expected) -> tuple[list[_Judged], bool, bool]:
         """Return the judgements on the gradients, whether all are shown and right, and whether they are shown after clipping."""
@@ -283,10 +299,12 @@ class WholeComparison:
         alone = self._as_clipped(shown, {name: self.optimizer.clipped({name: value})[name] for name, value in sums.items()}, expected)
         if all(one.judgement.verdict is Verdict.MATCH for one in alone):
             self._clipped_alone = max((one.judgement for one in alone), key=lambda judgement: judgement.fraction)
-        # One wrong gradient changes the norm, and so the factor of all: those that are right differ by the same factor.
+        # Where gradients are clipped, one that is wrong changes the norm, and so the factor of all: those that are right differ by the same factor.
         factor = _common_factor(shown, sums)
         scaled = self._as_clipped(shown, {name: factor * value for name, value in sums.items()}, expected)
-        return min(plain, clipped, scaled, key=lambda judged: sum(one.wrong for one in judged)), False, False
+        clips = any(not np.array_equal(self.optimizer.clipped(sums)[name], value) for name, value in sums.items())
+        ways = [plain, clipped, scaled] if clips and any(one.wrong for one in scaled) else [plain]
+        return min(ways, key=lambda judged: sum(one.wrong for one in judged)), False, False
 
     def _as_clipped(self, shown: Arrays, clipped: Arrays, plain: Expected) -> list[_Judged]:
         """Return the judgements on gradients that are shown after clipping."""
@@ -322,11 +340,12 @@ class WholeComparison:
 
     def _placed(self, wrong: Sequence[_Judged], judged: Sequence[_Judged], events: Sequence[Event], call: Call) -> tuple[Judgement, str]:
         """Return the first wrong judgement, at the layer where the step goes wrong if the subject's layers show it, and the line of its code."""
-        first, names = wrong[0].judgement, [one.name for one in wrong if one.judgement.place.quantity.endswith(".grad")]
+        first = wrong[0].judgement
         if first.kind is Kind.UPDATE:
             right = [one for one in judged if one.judgement.place.quantity.endswith(".grad") and one.judgement.verdict is Verdict.MATCH]
             return replace(first, reason=first.reason or (_UPDATE if right else _UPDATE_OR_GRADIENT)), self.subject.source
-        found = parted(events, self.reference.recorded(call.astype(np.float64)), not names, self.precision)
+        forward = not first.place.quantity.endswith(".grad")
+        found = parted(events, self.reference.recorded(call.astype(np.float64)), forward, self.precision)
         if found is None:
             return first, self.subject.source
         event, before = found
