@@ -46,12 +46,10 @@ if TYPE_CHECKING:
     from crosscheck.run.assert_close import assert_close as assert_close
     from crosscheck.run.assert_close import tolerance as tolerance
     from crosscheck.run.check import PairResult as PairResult
-    from crosscheck.run.check import check_pair
+    from crosscheck.run.check import check as check
     from crosscheck.run.pytest_parametrize import parametrize_with_checks as parametrize_with_checks
     from crosscheck.shrinking.script import load as load
     from crosscheck.shrinking.script import reproduce as reproduce
-
-    check = check_pair
 
 _HOMES = {
     "Attributes": "adapters.objects",
@@ -81,7 +79,7 @@ _HOMES = {
     "Verdict": "core.judge",
     "WholeStep": "adapters.whole_step",
     "assert_close": "run.assert_close",
-    "check": "run.check:check_pair",
+    "check": "run.check",
     "load": "shrinking.script",
     "parametrize_with_checks": "run.pytest_parametrize",
     "recorded": "references.recorded.oracle",

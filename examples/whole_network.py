@@ -166,6 +166,15 @@ class SkipsTheReLU(Network):
         self.layers[5].backward = lambda grad: grad
 
 
+class ForgetsABias(Network):
+    """The first dense layer multiplies and does not add."""
+
+    def __init__(self):
+        super().__init__()
+        forward, dense = self.layers[4].forward, self.layers[4]
+        dense.forward = lambda x: forward(x) - dense.biases
+
+
 # --- adapting ---
 import torch
 from torch import nn
@@ -175,7 +184,7 @@ from crosscheck import ModelPair, Pair
 REFERENCE = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 8), nn.ReLU(), nn.Linear(8, 4))
 SHAPES = [(4, 1, 8, 8), (4, 3, 6, 6), (4, 3, 7, 6), (4, 3, 3, 3), (4, 27), (4, 8), (4, 8)]
 TRAINING = {"optimizer": lambda params: torch.optim.Adam(params, lr=1e-3), "shape": (4, 1, 8, 8), "classes": 4}
-KINDS = {"right": Network, "wrong: no correction of the means": WithoutCorrection, "wrong: a ReLU passes everything on": SkipsTheReLU}
+KINDS = {"right": Network, "wrong: means": WithoutCorrection, "wrong: ReLU backward": SkipsTheReLU, "wrong: no bias": ForgetsABias}
 
 PAIRS = [Pair(layer, REFERENCE[n], [SHAPES[n]], name=f"layer {n}") for n, layer in enumerate(Network().layers)]
 PAIRS += [Pair(SoftmaxCrossEntropy(), nn.CrossEntropyLoss(), [(4, 5)], name="loss")]

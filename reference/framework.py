@@ -75,6 +75,10 @@ class Framework(Generic[Twin, Network]):
         twin: Twin = self.entry(layer)
         return twin
 
+    def twins(self, layers: Mapping[str, object]) -> dict[str, Twin]:
+        """Return the framework's versions of the layers of a network, by name."""
+        return {name: self.twin(layer) for name, layer in layers.items()}
+
     def optimizer_twin(self, optimizer: object) -> OptimizerTwin:
         """Return the framework's version of a scratch optimizer with its current settings; raise a TypeError if it has no entry."""
         twin: OptimizerTwin = self.optimizer_entry(copying.settings_of(optimizer))
@@ -103,8 +107,7 @@ class Framework(Generic[Twin, Network]):
         settings, frozen, device, tf32
             As for :class:`crosscheck.references.networks.NetworkReference`.
         """
-        twins = {name: self.twin(layer) for name, layer in layers.items()}
-        return self.kind(twins, self.twin(loss), settings, frozen, sources or {}, device, tf32)
+        return self.kind(self.twins(layers), self.twin(loss), settings, frozen, sources or {}, device, tf32)
 
     def from_scratch(self, model: scratch.Sequential, optimizer: Optimizer, dtype: npt.DTypeLike | None = None) -> Training:
         """Return the framework's version of a scratch network, with its weights, running statistics, optimizer settings and optimizer state."""

@@ -6,17 +6,20 @@ Keras's kernels have the channels last and its parameters have other names: the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial, singledispatch
 from typing import Any
 
 import scratch
+from crosscheck.core.operation import Rounding
 from crosscheck.oracles.optimizers import AdadeltaSettings, AdamSettings, RmspropSettings, SgdSettings
+from crosscheck.oracles.theories import Normalization
 from crosscheck.references.jax.oracle import Function
 from crosscheck.references.keras.optimizers import KerasOptimizer
 from crosscheck.references.keras.oracle import LayerFunction, oracle
 from crosscheck.references.keras.training import KerasNetwork
 from reference.framework import PARAM, OptimizerTwin, no_twin
-from reference.on_jax import OnJax, sides_of
+from reference.on_jax import OnJax, sides_of, theory_of
 from scratch.normalisation import BatchNorm
 
 import keras  # isort: skip
@@ -37,7 +40,12 @@ def optimizer_entry(settings: object) -> OptimizerTwin:
     raise no_twin("Keras", settings, "reference/keras.py")
 
 
-FRAMEWORK = OnJax[KerasNetwork](entry, optimizer_entry, KerasNetwork, oracle, measured=(BatchNorm,))
+def _theory(layer: object) -> Rounding:
+    theory = theory_of(layer)
+    return replace(theory, biased=True, expanded=True) if isinstance(theory, Normalization) else theory
+
+
+FRAMEWORK = OnJax[KerasNetwork](entry, optimizer_entry, KerasNetwork, oracle, _theory)
 twin, network, optimizer_twin = FRAMEWORK.twin, FRAMEWORK.network, FRAMEWORK.optimizer_twin
 
 _FIRST = "channels_first"

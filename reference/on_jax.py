@@ -6,7 +6,7 @@ An entry is the function, or a Keras layer that becomes one. Everything else in 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from functools import singledispatch
 from typing import Any, TypeVar
@@ -32,22 +32,27 @@ LOSSES = (scratch.SoftmaxCrossEntropy, scratch.NLLLoss, scratch.MSELoss)
 class OnJax(Framework[JaxOracle, Network]):
     """A framework in which ``oracle``, a function of :mod:`crosscheck.references`, turns entries into oracles.
 
-    ``measured`` are layers whose rounding is measured, because it is larger in this framework than their error theory says. The other parameters are
-    those of :class:`~reference.framework.Framework`.
+    ``theory`` returns the error theory of a scratch layer, if the framework's formula is another than that of :func:`theory_of`. The other parameters
+    are those of :class:`~reference.framework.Framework`.
     """
 
     def __init__(
-        self, entry: Entries, optimizer_entry: Entries, kind: type[Network], oracle: Callable[[Any], JaxOracle], measured: tuple[type, ...] = ()
+        self,
+        entry: Entries,
+        optimizer_entry: Entries,
+        kind: type[Network],
+        oracle: Callable[[Any], JaxOracle],
+        theory: Callable[[Any], Rounding] | None = None,
     ) -> None:
         super().__init__(entry, optimizer_entry, kind)
-        self.oracle, self.measured = oracle, measured
+        self.oracle, self.theory = oracle, theory or theory_of
 
     def twin(self, layer: Any) -> JaxOracle:
         """Return the oracle of a scratch layer or loss; raise a TypeError if it has no entry."""
         own, layout, modes = self.oracle(self.entry(layer)), layout_of(layer), isinstance(layer, BatchNorm | scratch.Dropout)
         return replace(
             own,
-            theory=theories.Measured() if isinstance(layer, self.measured) else theory_of(layer),
+            theory=self.theory(layer),
             settings=_windows_of(layer),
             kinks=_kinks_of(layer),
             shapes=_shapes(layout.params, layer, "params"),
@@ -57,6 +62,25 @@ class OnJax(Framework[JaxOracle, Network]):
             evaluation=self.oracle(self.entry(_in_evaluation(layer))).function if modes else None,
             masked=isinstance(layer, scratch.Dropout) and layer.training,
         )
+
+    def twins(self, layers: Mapping[str, Any]) -> dict[str, JaxOracle]:
+        """Return the oracles of the layers of a network. Equal layers share one, because XLA compiles several programs for each."""
+        keys = {name: _function_of(layer) or name for name, layer in layers.items()}
+        known = {key: self.twin(layers[name]) for name, key in reversed(keys.items())}
+        return {name: known[key] for name, key in keys.items()}
+
+
+def _function_of(layer: Any) -> Hashable:
+    """Return all that the function of a layer's input and parameters depends on; None if that is not known."""
+    if not isinstance(layer, scratch.Layer):
+        return None
+    settings = [(name, value) for name, value in vars(layer).items() if not name.startswith("_") and name not in ("params", "grads", "buffers")]
+    if not all(isinstance(value, Hashable) for _, value in settings):
+        return None
+    shapes = [(name, value.shape) for name, value in layer.params.items()]
+    # A call without running statistics uses those that the layer has now.
+    buffers = [(name, value.tobytes()) for name, value in layer.buffers.items()]
+    return type(layer), *settings, *shapes, *buffers
 
 
 def _shapes(parameters: Mapping[str, Parameter], layer: Any, kind: str) -> dict[str, tuple[int, ...]]:
@@ -124,6 +148,5 @@ def _(layer: scratch.MaxPool2d) -> Rounding:
 
 @theory_of.register
 def _(layer: BatchNorm) -> Rounding:
-    return theories.Normalization(
-        layer.eps, layer.momentum, layer.training, {name: value.astype(np.float64) for name, value in layer.buffers.items()}
-    )
+    buffers = {name: value.astype(np.float64) for name, value in layer.buffers.items()}
+    return theories.Normalization(layer.eps, layer.momentum, layer.training, buffers, biased=layer.running_variance == "biased")

@@ -23,7 +23,7 @@ from conventions.page import PAGE, differences, measured, page
 from rich.console import Console
 from study import command
 
-from crosscheck.checks.conventions import CONVENTIONS
+from crosscheck.causes.conventions import CONVENTIONS
 from crosscheck.run.cli import UsageError
 
 MOST_SHOWN = 40

@@ -98,8 +98,9 @@ WRONG = {
     "transformer_block-block (wrong: normalized after the sum)": Wrong(NORMAL, "output"),
     "transformer_block-block (wrong: no gradient past the attention)": Wrong(NORMAL, "grad_input"),
     "transformer_block-block (wrong: GELU's gate taken for a constant)": Wrong(NORMAL, "grad_input"),
-    "whole_network-network (wrong: no correction of the means)": Wrong(STEPS, "bias"),
-    "whole_network-network (wrong: a ReLU passes everything on)": Wrong(STEPS, "grad_input"),
+    "whole_network-network (wrong: means)": Wrong(STEPS, "bias", "bias correction left out"),
+    "whole_network-network (wrong: ReLU backward)": Wrong(STEPS, "grad_input"),
+    "whole_network-network (wrong: no bias)": Wrong(STEPS, "output"),
 }
 
 

@@ -18,6 +18,9 @@ from crosscheck.core.guard import SubjectError
 Rule = tuple[str | int, ...]
 """How the place of a gradient follows from that of its parameter."""
 
+_ARRAY, _NONE, _ROOM = 3, 2, 1
+"""What may be at a place, by how much it says: an array, None, or nothing yet in an empty dict or list."""
+
 _NOTHING = (LookupError, AttributeError, TypeError, SubjectError)
 """What reading a place raises where there is nothing."""
 
@@ -44,7 +47,7 @@ class Place:
 
     path: Path
     seen: bool
-    """Whether something is there: an array, or room for one."""
+    """Whether something is there: an array, or None."""
     rivals: tuple[Path, ...] = ()
     """Other places where the backward pass wrote something else that may be the gradient."""
 
@@ -59,41 +62,42 @@ def gradient_places(root: Any, arrays: Mapping[Path, Any], written: Written | No
     for path in arrays:
         holders[path[:-1]].append(path)
     for paths in holders.values():
-        found = {} if written is None else _by_rule(root, paths, partial(_was_written, written), written.after)
+        found = {} if written is None else _by_rule(written.after, paths, partial(_was_written, written), compare=True)
         if not found and written is not None:
             found = _by_any_name(written, {path: arrays[path] for path in paths})
         found = found or _by_rule(root, paths, partial(_is_there, root))
         # A backward pass may also write what was there before, such as zeros.
-        result |= {path: replace(place, seen=place.seen or _is_there(root, place.path) > 0) for path, place in found.items()}
+        result |= {path: replace(place, seen=place.seen or _is_there(root, place.path) >= _NONE) for path, place in found.items()}
     return result
 
 
-def _by_rule(root: Any, paths: Iterable[Path], hits: Callable[[Path], int], after: Any = None) -> dict[Path, Place]:
-    """Return the places of gradients by the rule with the most hits; empty if no rule has one."""
+def _by_rule(graph: Any, paths: Iterable[Path], hits: Callable[[Path], int], compare: bool = False) -> dict[Path, Place]:
+    """Return the places of gradients by the rule with the most hits; empty if no rule has one. ``compare`` asks for rivals with other values."""
     rules, scores = defaultdict[Rule, dict[Path, Path]](dict), dict[tuple[Rule, Path], int]()
     for path in paths:
-        for rule, place in _candidates(root, path):
+        for rule, place in _candidates(graph, path):
             rules[rule][path], scores[rule, path] = place, hits(place)
     totals = {rule: sum(scores[rule, path] for path in of) for rule, of in rules.items()}
     best = max(totals, key=lambda rule: totals[rule], default=None)
     if best is None or not totals[best]:
         return {}
     gradients = {place for path, place in rules[best].items() if scores[best, path]}
-    others = [rules[rule] for rule, total in totals.items() if total == totals[best] and rule != best] if after is not None else []
-    return {
-        path: Place(place, scores[best, path] > 0, tuple(other[path] for other in others if path in other and _differ(after, place, other[path])))
-        for path, place in rules[best].items()
-        if path not in gradients
-    }
+    others = [rules[rule] for rule, total in totals.items() if total == totals[best] and rule != best] if compare else []
+    result = dict[Path, Place]()
+    for path, place in rules[best].items():
+        if path not in gradients:
+            rivals = tuple(other[path] for other in others if path in other and _differ(graph, place, other[path]))
+            result[path] = Place(place, scores[best, path] >= _NONE, rivals)
+    return result
 
 
 def _differ(after: Any, place: Path, other: Path) -> bool:
     """Return whether there are different arrays at two places."""
-    return _is_there(after, place) == _is_there(after, other) > 1 and not np.array_equal(read(after, place), read(after, other), equal_nan=True)
+    return _is_there(after, place) == _is_there(after, other) == _ARRAY and not np.array_equal(read(after, place), read(after, other), equal_nan=True)
 
 
-def _candidates(root: Any, path: Path) -> Iterator[tuple[Rule, Path]]:
-    """Yield the places where the gradient of the array at ``path`` may be, each with a rule that other arrays follow in their way."""
+def _candidates(graph: Any, path: Path) -> Iterator[tuple[Rule, Path]]:
+    """Yield the places of a graph where the gradient of the array at ``path`` may be, each with a rule that other arrays follow in their way."""
     *_, last = path
     homes = list[tuple[Rule, Path]]()
     for at, key in enumerate(path):
@@ -105,12 +109,22 @@ def _candidates(root: Any, path: Path) -> Iterator[tuple[Rule, Path]]:
     homes += [((), path)]
     homes += [((at, "in", other), (*path[:at], other, *path[at:])) for at in range(len(path) - 1, -1, -1) for other in GRADIENTS]
     for rule, home in homes:
+        if not _exists(graph, home[:-1]):
+            continue
         if rule and "out" not in rule:
             yield rule, home
         if isinstance(last, str):
             yield from (((*rule, pattern), (*home[:-1], name)) for pattern, name in gradient_names(last))
-    if last == 0 and len(path) > 2 and path[-3] in COLLECTIONS and _is_pair(read(root, path[:-1])):
+    if last == 0 and len(path) > 2 and path[-3] in COLLECTIONS and _is_pair(read(graph, path[:-1])):
         yield ("pair",), (*path[:-1], 1)
+
+
+def _exists(graph: Any, path: Path) -> bool:
+    try:
+        read(graph, path)
+    except _NOTHING:
+        return False
+    return True
 
 
 def _is_pair(value: Any) -> bool:
@@ -148,7 +162,7 @@ def _difference(path: Path, place: Path) -> Rule:
 
 
 def _is_there(root: Any, place: Path) -> int:
-    """Return 2 if there is an array, 1 if there is room for one: None, or a dict or list that is empty so far."""
+    """Return whether there is an array, None, an empty dict or list in which there is room for one, or nothing."""
     try:
         value = read(root, place)
     except _NOTHING:
@@ -156,13 +170,13 @@ def _is_there(root: Any, place: Path) -> int:
             holder = read(root, place[:-1])
         except _NOTHING:
             return 0
-        return int(isinstance(holder, dict | list) and not holder)
-    return 2 if isinstance(value, np.ndarray | np.generic | float) else int(value is None)
+        return _ROOM if isinstance(holder, dict | list) and not holder else 0
+    return _ARRAY if isinstance(value, np.ndarray | np.generic | float) else _NONE if value is None else 0
 
 
 def _was_written(written: Written, place: Path) -> int:
-    """Return 2 if there is an array that was not there before, or has changed; else 0."""
-    if _is_there(written.after, place) < 2:
+    """Return whether there is an array that was not there before, or has changed."""
+    if _is_there(written.after, place) < _ARRAY:
         return 0
-    same = _is_there(written.before, place) == 2 and np.array_equal(read(written.before, place), read(written.after, place), equal_nan=True)
-    return 0 if same else 2
+    same = _is_there(written.before, place) == _ARRAY and np.array_equal(read(written.before, place), read(written.after, place), equal_nan=True)
+    return 0 if same else _ARRAY

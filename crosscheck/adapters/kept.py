@@ -43,7 +43,7 @@ class Kept:
     """The place of its gradient, as other parameters of the same object have theirs; None if none was found."""
 
     seen: bool = False
-    """Whether something is at the gradient's place: an array, or room for one."""
+    """Whether something is at the gradient's place: an array, or None."""
 
     rivals: tuple[Path, ...] = ()
     """Other places where a backward pass wrote something else that may be the gradient."""
@@ -99,7 +99,7 @@ def find(root: Any, written: Written | None = None) -> dict[str, Kept]:
     arrays = {path: value for path, value in arrays_in(root) if not is_statistic(str(path[-1])) and not any(key in GRADIENTS for key in path)}
     grads = gradient_places(root, arrays, written)
     gradients = {place.path for place in grads.values() if place.seen}
-    own = _without_collected({path: value for path, value in arrays.items() if path not in gradients}, root)
+    own = _without_collected({path: value for path, value in arrays.items() if path not in gradients}, root, grads)
     places = defaultdict[Any, list[Path]](list)
     for path, value in own.items():
         # Equal numbers of Python may be one object.
@@ -135,22 +135,32 @@ def elsewhere(layer: Any, grads: Mapping[str, str], name: str, shape: Any) -> st
     return f"if it is elsewhere, declare its place:{''.join(lines)}"
 
 
-def _without_collected(arrays: Mapping[Path, Any], root: Any) -> dict[Path, Any]:
-    """Leave out the further arrays of an object that has a dict or list of parameters, but not those of its layers."""
+def _without_collected(arrays: Mapping[Path, Any], root: Any, grads: Mapping[Path, Place]) -> dict[Path, Any]:
+    """Leave out the further arrays of an object that has a dict or list of parameters, but not those of its layers.
+
+    If the dict is empty, as in a base class of all layers, arrays with a gradient are parameters all the same.
+    """
     collected = defaultdict[Path, set[int]](set)
     for path, value in arrays.items():
         for at in range(1, len(path)):
             if path[at - 1] in COLLECTIONS:
                 collected[path[: at - 1]].add(id(value))
+    empty = {path[:at] for path in arrays for at in range(len(path)) if _has_empty_dict(read(root, path[:at]))} - {*collected}
 
     def is_further(path: Path, value: Any) -> bool:
-        holder = max((home for home in collected if path[: len(home)] == home), key=len, default=None)
-        if holder is None or id(value) in collected[holder]:
+        holder = max((home for home in (*collected, *empty) if path[: len(home)] == home), key=len, default=None)
+        if holder is None or (holder in empty and path in grads and grads[path].seen) or id(value) in collected.get(holder, ()):
             return False
         between = (read(root, path[:at]) for at in range(len(holder) + 1, len(path)))
         return all(isinstance(node, Mapping | list | tuple) for node in between)
 
     return {path: value for path, value in arrays.items() if not is_further(path, value)}
+
+
+def _has_empty_dict(node: Any) -> bool:
+    """Return whether an object has an empty dict of parameters."""
+    own = getattr(node, "__dict__", {})
+    return any(name in own and isinstance(own[name], dict) and not own[name] for name in COLLECTIONS)
 
 
 def _best(paths: list[Path], grads: Mapping[Path, Place]) -> Kept:

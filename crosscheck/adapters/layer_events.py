@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from crosscheck.adapters.kept import dotted
 from crosscheck.adapters.object_graph import nodes_in
+from crosscheck.core.guard import source
 
 FORWARD = ("forward", "forward_pass", "fprop", "fwd", "__call__")
 BACKWARD = ("backward", "backward_pass", "bprop", "backprop", "bwd", "back")
@@ -35,12 +36,15 @@ class Event:
         A copy.
     of : array or None
         For a gradient, the array of the forward pass that it belongs to.
+    source : str
+        File and line of the method.
     """
 
     layer: str
     quantity: str
     value: npt.NDArray[Any]
     of: npt.NDArray[Any] | None = None
+    source: str = ""
 
 
 @contextmanager
@@ -82,7 +86,7 @@ class _Recorder:
             result = method(*given, **named)
             output = self._copy(self._result(method, result, "output"))
             self._passes.append((taken, output))
-            self._add("output", output)
+            self._add("output", output, None, method)
             return result
 
         return recorded
@@ -92,16 +96,16 @@ class _Recorder:
 
         def recorded(*given: Any, **named: Any) -> Any:
             taken, output = self._passes.pop() if self._passes else (None, None)
-            self._add("grad_output", self._copy(_first(given, named)), output)
+            self._add("grad_output", self._copy(_first(given, named)), output, method)
             result = method(*given, **named)
-            self._add("grad_input", self._copy(self._result(method, result, "grad_input")), taken)
+            self._add("grad_input", self._copy(self._result(method, result, "grad_input")), taken, method)
             return result
 
         return recorded
 
-    def _add(self, quantity: str, value: Any, of: Any = None) -> None:
+    def _add(self, quantity: str, value: Any, of: Any, method: Callable[..., Any]) -> None:
         if value is not None:
-            self._events.append(Event(self._title, quantity, value, of))
+            self._events.append(Event(self._title, quantity, value, of, source(method)))
 
     @staticmethod
     def _copy(value: Any) -> Any:

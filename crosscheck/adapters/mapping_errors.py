@@ -83,10 +83,11 @@ def not_as_many(
     return f"{heading}: {more} too many in your code; declare which of them are parameters:{lines}"
 
 
-def not_one(found: Sequence[Ways], ours: SomeShapes, theirs: Shapes, declared: Declared) -> str:
-    """Return the text if several ways to map parameters fit, or none does."""
+def not_one(found: Sequence[Ways], ours: SomeShapes, theirs: Shapes, declared: Declared, agreeing: int | None = None) -> str:
+    """Return the text if several ways to map parameters fit, or none does; ``agreeing`` says with how many of them the output agrees, if tried."""
     if found:
-        return f"the parameters can be mapped in several ways ({_shapes(ours, theirs)}); declare one of them:{lines_of(found, declared)}"
+        tried = {None: "", 0: ", and the output agrees with none of them"}.get(agreeing, ", and the output agrees with each of them")
+        return f"the parameters can be mapped in several ways{tried} ({_shapes(ours, theirs)}); declare one of them:{lines_of(found, declared)}"
     lines = _reshaped(ours, theirs, declared) or f'{line({**declared, **dict.fromkeys(ours, "NAME: PATTERN")})}, such as "weight: i o -> o i"'
     return f"the parameters do not fit the reference's in any order of axes ({_shapes(ours, theirs)}); declare how they fit:{lines}"
 

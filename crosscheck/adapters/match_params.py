@@ -138,7 +138,7 @@ def _inferred(
     if chosen is not None and tried:
         raise MappingError(other_than_names([chosen, *tried], ours, theirs, declared))
     if chosen is None and len(tried) != 1:
-        raise MappingError(not_one(tried or possible, ours, theirs, declared))
+        raise MappingError(not_one(tried or possible, ours, theirs, declared, None if agrees is None or len(possible) > _MOST_TRIED else len(tried)))
     found = tried[0] if chosen is None else chosen
     same = [way.name for way in found if way.declared == way.name]
     words = [f"same name and shape as in the reference: {', '.join(same)}"] if same else []

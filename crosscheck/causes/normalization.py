@@ -26,6 +26,9 @@ _EPSILONS = (0.0, 1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 _CANCELS = 2.0**10
 """If the squared mean is this many times the variance, cancellation is a likely cause: ten binary digits are lost."""
 
+_VARIANCES = {False: ("biased variance", "n (biased)"), True: ("unbiased running variance", "n - 1 (unbiased)")}
+"""The name of the fault and what it divides by, for a reference with the unbiased and with the biased running variance."""
+
 _STATISTICS = ("running_mean", "running_var")
 
 
@@ -42,13 +45,6 @@ class _Unbiased(Normalization):
     def channels(self, call: Call, x: Tracked) -> Channels:
         channel = super().channels(call, x)
         return replace(channel, root=self.root(channel.variance * (channel.count / max(channel.count - 1, 1))))
-
-
-class _RunningBiased(Normalization):
-    """A fault: the running variance is updated with the biased variance of the batch."""
-
-    def moved(self, channel: Channels) -> dict[str, Operand]:
-        return super().moved(channel) | {"running_var": channel.variance}
 
 
 class _RunningDeviation(Normalization):
@@ -156,8 +152,9 @@ def wrong_running_statistics(failure: Failure) -> Iterator[Candidate]:
     yield Candidate("running statistics not updated", "the running statistics are never updated", old, Bound.exact(old))
     words = f"the batch statistics have the weight {1 - theory.momentum:g} instead of {theory.momentum:g}: momentum is defined the other way round"
     yield from _changed(failure, replace(theory, momentum=1 - theory.momentum), "momentum the other way round", words)
-    words = "the running variance is updated with the biased variance of the batch instead of the unbiased one"
-    yield from _changed(failure, _as(theory, _RunningBiased), "biased variance", words)
+    (found, by), (_, expected) = (_VARIANCES[theory.biased], _VARIANCES[not theory.biased])
+    words = f"the running variance is updated with the variance of the batch divided by {by} instead of {expected}"
+    yield from _changed(failure, replace(theory, biased=not theory.biased), found, words)
     words = "the running variance is updated with the standard deviation of the batch instead of its variance"
     yield from _changed(failure, _as(theory, _RunningDeviation), "standard deviation for variance", words)
     yield from _added_up(failure, theory)

@@ -11,12 +11,12 @@ import numpy as np
 
 from crosscheck.adapters.optimizers import Stepper
 from crosscheck.causes import Cause
+from crosscheck.causes.conventions import named
 from crosscheck.causes.divergence import Divergence
 from crosscheck.causes.optimizers import explained, narrowed
 from crosscheck.checks.bench import DoesNotApplyError, complaint, copies, differing
 from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.contracts import contract_check
-from crosscheck.checks.conventions import named
 from crosscheck.core.guard import SubjectError, as_array, contained
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import RefusedError

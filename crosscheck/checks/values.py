@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from crosscheck.adapters.dropout_mask import drawn
+from crosscheck.causes.conventions import named
 from crosscheck.causes.tie_rules import OTHER_RULES, chooses, pooled_gradient
 from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, FailingCall, Settings
-from crosscheck.checks.conventions import named
 from crosscheck.core.arguments import Case
 from crosscheck.core.check_layer import LayerCheck, check_layer
 from crosscheck.core.inputs import FAMILIES, arranged, memory_of

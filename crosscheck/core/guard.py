@@ -215,6 +215,14 @@ def time_limit(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), soon), interval)
 
 
+@contextmanager
+def part_of_the_time(share: float) -> Iterator[None]:
+    """Stop the block with a :class:`TimeLimitError` after a share of the time that is left, if there is a limit."""
+    left = _deadline.get() - time.monotonic()
+    with time_limit(max(left * share, 1e-3) if left < float("inf") else 0):
+        yield
+
+
 def can_limit() -> bool:
     """Return whether a time limit works here."""
     return hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()

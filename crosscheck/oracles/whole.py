@@ -9,6 +9,9 @@ from crosscheck.core.operation import Arrays, Call, Oracle
 from crosscheck.core.precision import Array
 from crosscheck.oracles.optimizers.runs import OptimizerOracle
 
+EACH = 8
+"""The number of perturbed runs of an optimizer at each scale of a measured theory."""
+
 PREDICTION = "output.prediction"
 """The quantity that holds the network's output, beside the loss, which is ``output``."""
 

@@ -9,6 +9,7 @@ import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from difflib import get_close_matches
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -93,11 +94,15 @@ class _Uncached(SourceFileLoader):
 def _executed(path: Path) -> tuple[ModuleType, Printed]:
     """Execute a file and return its module and what it printed."""
     if path.is_dir():
-        raise LoadingError(f"{path}: is a folder, expected a Python file that declares pairs")
+        raise LoadingError(f"{path}: is a folder, expected a Python file that declares pairs; name its files, as in {path / '*.py'}")
+    file, _, title = str(path).partition("::")
+    if title and file.endswith(".py"):
+        raise LoadingError(f"{path}: expected a file; to check one of its pairs, write {file} --only {title}")
     if path.suffix != ".py":
         raise LoadingError(f"{path}: is not a Python file; declare pairs in a file whose name ends in .py")
     if not path.is_file():
-        raise LoadingError(f"{path}: no such file")
+        near = get_close_matches(path.name, [one.name for one in path.parent.glob("*.py")], 1)
+        raise LoadingError(f"{path}: no such file" + (f"; did you mean {path.parent / near[0]}?" if near else ""))
     path = path.resolve()
     # Files with the same name in two folders are two modules.
     name = f"crosscheck_pairs_{hashlib.sha256(str(path).encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"

@@ -19,7 +19,7 @@ from crosscheck.adapters.layout import LayoutError, Parameter
 from crosscheck.adapters.naming import INPUT_GRADIENTS, OUTPUTS
 from crosscheck.core.arguments import flat
 from crosscheck.core.check_layer import LayerContext, context_of, judge_one
-from crosscheck.core.guard import SubjectError, contained
+from crosscheck.core.guard import SubjectError, TimeLimitError, contained, part_of_the_time
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Kind, Verdict
 from crosscheck.core.operation import DTYPES, Call, RefusedError
@@ -29,29 +29,37 @@ from crosscheck.pairs.prepared import Prepared
 
 _FAILED = (SubjectError, ConventionError, LayoutError, RefusedError)
 
+_SHARE = 0.25
+"""The share of the time for preparation after which a trial is given up, so that code that never ends is reported by its checks."""
+
 
 def written_by_backward(prepared: Prepared, layer: Layer) -> Written | None:
-    """Return copies of a layer object before and after a backward pass, with its own parameters; None if it fails.
+    """Return copies of a layer object before and after a backward pass, with its own parameters; None if it fails or takes too long.
 
     ``prepared`` is a pair whose parameters are not known yet.
     """
     try:
-        function = replace(prepared.layer, convention=layer)
-        call = _call(prepared)
-        given = function.own_arguments(function.sample(call, 0) if layer.one_sample else call)
-        instance = layer.instance()
-        function.switch(instance)
-        with contained("forward"):
-            outputs = flat(instance.forward(*given.values()))
-        output = "" if outputs or layer.output else _left(instance.layer, OUTPUTS)
-        outputs = [getattr(instance.layer, output)] if output else outputs
-        rng = np.random.default_rng(0)
-        upstream = [np.asarray(rng.normal(size=np.shape(output)), call.dtype) for output in outputs]
-        before = copied(instance.layer)
-        with contained("backward"):
-            returned = instance.backward(*upstream[: max(1, layer.upstream(len(upstream)))])["grad_input"]
-    except _FAILED:
+        with part_of_the_time(_SHARE):
+            return _written_by_backward(prepared, layer)
+    except (*_FAILED, TimeLimitError):
         return None
+
+
+def _written_by_backward(prepared: Prepared, layer: Layer) -> Written:
+    function = replace(prepared.layer, convention=layer)
+    call = _call(prepared)
+    given = function.own_arguments(function.sample(call, 0) if layer.one_sample else call)
+    instance = layer.instance()
+    function.switch(instance)
+    with contained("forward"):
+        outputs = flat(instance.forward(*given.values()))
+    output = "" if outputs or layer.output else _left(instance.layer, OUTPUTS)
+    outputs = [getattr(instance.layer, output)] if output else outputs
+    rng = np.random.default_rng(0)
+    upstream = [np.asarray(rng.normal(size=np.shape(output)), call.dtype) for output in outputs]
+    before = copied(instance.layer)
+    with contained("backward"):
+        returned = instance.backward(*upstream[: max(1, layer.upstream(len(upstream)))])["grad_input"]
     left = "" if returned is not None or layer.grad_input else _left(instance.layer, INPUT_GRADIENTS)
     return Written(before, instance.layer, returned, output, left)
 

@@ -33,6 +33,7 @@ def _training(facts: Facts) -> dict[str, Any]:
         "divergence": dict(words.rows(facts["first_divergence"])) if facts["first_divergence"] else {},
         "ways": words.ways_in_words(facts),
         "decisions": [words.decision_in_words(decision) for decision in facts["decisions"]],
+        "conventions": list(words.conventions_in_words(facts["jury"])) if facts["jury"] else [],
         "consequences": [words.consequence_in_words(consequence) for consequence in facts["consequences"]],
     }
 

@@ -33,6 +33,7 @@ def _training(facts: Facts) -> Iterator[RenderableType]:
     if facts["jury"] and facts["jury"]["opinions"]:
         yield Text()
         yield jury(facts["jury"])
+        yield from (Text(text, style="yellow") for text in words.conventions_in_words(facts["jury"]))
 
 
 def jury(facts: Facts) -> Table:
@@ -63,6 +64,8 @@ def _opinion(opinion: Facts) -> Text:
         return Text(f"{first['layer']}.{first['quantity']}", style="bold red")
     if opinion["verdict"] != "match" or worst is None:
         return Text(opinion["verdict"], style="yellow")
+    if opinion["explained_by_convention"]:
+        return Text("convention", style="yellow")
     return Text(words.fraction_in_words(worst["fraction_of_tolerance"]) if worst["fraction_of_tolerance"] else "equal", style="green")
 
 

@@ -108,6 +108,15 @@ def ways_in_words(facts: Facts) -> str:
     )
 
 
+def conventions_in_words(jury: Facts) -> Iterator[str]:
+    """Yield a sentence for each convention by which a reference differs from the first one."""
+    first = jury["references"][0]["name"]
+    for reference in jury["references"]:
+        for convention in reference["conventions"]:
+            where = _first_three(convention["quantities"])
+            yield f"{reference['name']} follows another convention than {first} ({convention['name']}): {convention['in_words']}; in {where}"
+
+
 def decision_in_words(decision: Facts) -> str:
     """Return how a layer's choices at kinks differ from the expected ones, and whether rounding explains it. A margin of None is infinite."""
     margin = decision["largest_margin"]
@@ -180,10 +189,14 @@ def also_wrong(pair: Facts, first: Facts) -> Iterator[str]:
         for name in dict.fromkeys(quantity_name(pair, quantity) for quantity in check["quantities"] if quantity["verdict"] == "mismatch"):
             if check is not first or name != known:
                 where.setdefault(name, []).append(check["check"])
-    causes = dict(_causes(pair, wrong))
+    causes, together = dict(_causes(pair, wrong)), dict[tuple[str, str], list[str]]()
     for name, checks in where.items():
         why = f"; {causes[name]}" if name != known and name in causes else ""
-        yield f"{name} in {len(checks):,}{' other' if name == known else ''} {'check' if len(checks) == 1 else 'checks'}: {_first_three(checks)}{why}"
+        where_in_words = f"{len(checks):,}{' other' if name == known else ''} {'check' if len(checks) == 1 else 'checks'}: {_first_three(checks)}"
+        together.setdefault((where_in_words, why), []).append(name)
+    for (where_in_words, why), names in together.items():
+        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+        yield f"{', '.join(names[:3])}{more} in {where_in_words}{why}"
     yield from folded((check["check"], check["reason"]) for check in wrong if check is not first and not check["quantities"])
 
 

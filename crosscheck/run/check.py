@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, overload
 
 from crosscheck.checks import Check, CheckResult, Settings, checks_of
 from crosscheck.checks.check import NOT_TRIED, Reproduction, never_judged, overall
@@ -17,6 +19,12 @@ from crosscheck.pairs.declaration import Declaration
 from crosscheck.pairs.pair import Pair
 from crosscheck.pairs.prepare import prepare
 from crosscheck.shrinking.script import reproduction
+
+Only = Callable[[str], bool]
+"""Gets a check's name and returns whether to run it."""
+
+Progress = Callable[[str], None]
+"""Gets the name of each check before it runs."""
 
 
 @dataclass
@@ -142,9 +150,7 @@ def _reproduction(pair: Declaration, result: CheckResult, settings: Settings) ->
     return reproduction(prepared, result.given, result.divergence, settings)
 
 
-def check_pair(
-    pair: Declaration, settings: Settings | None = None, only: Callable[[str], bool] | None = None, progress: Callable[[str], None] | None = None
-) -> PairResult:
+def check_pair(pair: Declaration, settings: Settings | None = None, only: Only | None = None, progress: Progress | None = None) -> PairResult:
     """Run every check of a pair.
 
     Parameters
@@ -163,6 +169,33 @@ def check_pair(
     found = run_checks(pair, checks, settings, lambda check: progress(check.name) if progress else None)
     result.results.extend(one for _, one, _ in found)
     return result
+
+
+@overload
+def check(pairs: Declaration, settings: Settings | None = None, only: Only | None = None, progress: Progress | None = None) -> PairResult: ...
+
+
+@overload
+def check(
+    pairs: Sequence[Declaration], settings: Settings | None = None, only: Only | None = None, progress: Progress | None = None
+) -> list[PairResult]: ...
+
+
+def check(pairs: Any, settings: Settings | None = None, only: Only | None = None, progress: Progress | None = None) -> PairResult | list[PairResult]:
+    """Run every check of a pair and return its result, or of several pairs and return a list of their results.
+
+    The other parameters are those of :func:`check_pair`. TypeError says what was given in place of a pair.
+    """
+    several = list(pairs) if isinstance(pairs, list | tuple) else None
+    for pair in [pairs] if several is None else several:
+        if not isinstance(pair, Declaration):
+            hint = "; for the pairs of a file, run: crosscheck check FILE.py" if isinstance(pair, str | Path) else ""
+            raise TypeError(
+                f"crosscheck.check got a {type(pair).__name__}, expected a Pair, an OptimizerPair or a ModelPair, or a list of them{hint}"
+            )
+    if several is None:
+        return check_pair(pairs, settings, only, progress)
+    return [check_pair(pair, settings, only, progress) for pair in several]
 
 
 def why_not(pair: Declaration, settings: Settings) -> str:

@@ -65,8 +65,10 @@ def _matches(pair: Declaration, check: Check, pattern: str) -> bool:
 def _nearest(pairs: Sequence[Declaration], pattern: str) -> str:
     """Return a suggestion of the most similar name; empty if no name is similar."""
     names = [name for pair in pairs for name in (pair.title, *(check.name for check in checks_of(pair)))]
-    near = get_close_matches(pattern.rpartition("/")[2], names, 1, 0.5)
-    return f" did you mean {near[0]!r}?" if near else ""
+    # A name in other capitals is near, too.
+    by_small = {name.lower(): name for name in reversed(names)}
+    near = get_close_matches(pattern.rpartition("/")[2].lower(), by_small, 1, 0.5)
+    return f" did you mean {by_small[near[0]]!r}?" if near else ""
 
 
 def _what_there_is(pairs: Sequence[Declaration]) -> str:

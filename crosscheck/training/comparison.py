@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck.causes.conventions import Convention
 from crosscheck.causes.divergence import Divergence
 from crosscheck.core.judge import Judgement, Verdict, combine_verdicts
 from crosscheck.core.operation import Labels
@@ -125,3 +126,4 @@ class ComparisonState:
     masks: list[tuple[str, DropoutRateTest]]  # the counts of the masks that each dropout layer drew so far
     tallies: list[Tally]
     jury_looks: list[tuple[Quantity, DistanceSample]]  # the last distances from the second and later references of a jury
+    conventions: list[tuple[tuple[str, Quantity], Convention]]  # by reference and quantity, those by which a reference differs from the first

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from crosscheck.causes.conventions import Convention
 from crosscheck.causes.divergence import divergence_facts
 from crosscheck.core import __version__
 from crosscheck.core.judge import EXIT_STATUS, Facts, Kind, Verdict, combine_verdicts, judgement_facts, number
@@ -121,7 +122,7 @@ def headline(comparison: TrainingComparison, run: RunFacts, verdict: Verdict) ->
         what = f"the free runs diverged by step {comparison.left_at}" if first is None else f"first divergence at {first.judgement.place}"
         return f"MISMATCH: {undone}{what}; {checked}"
     if verdict is Verdict.MATCH:
-        return f"MATCH: rounding explains every difference; {checked}"
+        return f"MATCH: rounding explains every difference{other_conventions(comparison)}; {checked}"
     if verdict is Verdict.SKIPPED:
         return f"NOT CHECKED: {undone}nothing was compared; {checked}"
     undecided = comparison.record.count(Verdict.UNDECIDED)
@@ -139,11 +140,26 @@ def disagreement(comparison: TrainingComparison) -> str:
     return "the references do not agree: " + ", ".join(f"{verdict.value} by {' and '.join(names)}" for verdict, names in groups.items() if names)
 
 
+def other_conventions(comparison: TrainingComparison) -> str:
+    """Return the words of a headline that name the other conventions of references; empty if there are none."""
+    conventions = () if comparison.jury is None else comparison.jury.conventions.items()
+    by_name: dict[str, list[str]] = {}
+    for (reference, _), convention in conventions:
+        by_name.setdefault(convention.name, []).append(reference)
+    named = [f"{' and '.join(dict.fromkeys(references))} ({name})" for name, references in by_name.items()]
+    return f", except for another convention of {', '.join(named)}" if named else ""
+
+
 def jury_facts(jury: Jury, perturbed: bool) -> Facts:
     """Return the verdicts of the references on the subject and on each other."""
     return {
         "references": [
-            {"name": juror.name, "verdict_on_subject": jury.verdict_by(juror.name, perturbed).value, "free_run": _beside(jury, juror.name, perturbed)}
+            {
+                "name": juror.name,
+                "verdict_on_subject": jury.verdict_by(juror.name, perturbed).value,
+                "conventions": _conventions(jury, juror.name),
+                "free_run": _beside(jury, juror.name, perturbed),
+            }
             for juror in jury.jurors
         ],
         "opinions": [
@@ -154,6 +170,7 @@ def jury_facts(jury: Jury, perturbed: bool) -> Facts:
                 "steps": tally.steps,
                 "quantities_compared": tally.compared,
                 "mismatches": tally.mismatches,
+                "explained_by_convention": tally.explained,
                 "undecided": tally.undecided,
                 "worst": None if tally.worst is None else judgement_facts(tally.worst),
                 "first_mismatch": None if tally.first is None else judgement_facts(tally.first),
@@ -163,13 +180,22 @@ def jury_facts(jury: Jury, perturbed: bool) -> Facts:
     }
 
 
+def _conventions(jury: Jury, reference: str) -> list[Facts]:
+    """Return the conventions by which a reference differs from the first one, each with the quantities where it was seen."""
+    found: dict[Convention, list[str]] = {}
+    for (name, (layer, quantity)), convention in jury.conventions.items():
+        if name == reference:
+            found.setdefault(convention, []).append(f"{layer}.{quantity}")
+    return [{"name": one.name, "in_words": one.words, "quantities": quantities} for one, quantities in found.items()]
+
+
 def _beside(jury: Jury, name: str, perturbed: bool) -> Facts | None:
     """Return the subject's distance from a reference that trains independently; without perturbed references, the distance is not judged."""
-    looks = [look for (own, _), look in jury.looks.items() if own == name]
+    looks = jury.looks_at(name) or [look for (own, _), look in jury.looks.items() if own == name]
     if not looks:
         return None
     ratios = [look.distance / look.spread for look in looks if look.spread]
-    verdict = combine_verdicts([look.verdict for look in looks] if perturbed else [])
+    verdict = combine_verdicts([look.verdict for look in jury.looks_at(name)] if perturbed else [])
     return {
         "max_weight_difference": number(max(look.largest for look in looks)),
         "largest_ratio_to_spread": number(max(ratios)) if ratios else None,

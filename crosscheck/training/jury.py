@@ -2,29 +2,36 @@
 
 The subject and every reference do the same step from the same weights, and each records a trace. Each reference's oracle judges every trace, link by
 link, on the values in that trace. So rounding errors in other traces do not count, and neither do decisions at kinks that rounding changed. Any
-remaining difference is one of mathematics. If the oracles of two frameworks disagree about a trace, the frameworks follow different conventions, and
-the verdict on a subject that follows one of them is ``undecided``.
+remaining difference is one of mathematics: the oracles of two frameworks that disagree about a trace follow different conventions.
+
+If the subject agrees with the first reference, and a known convention explains everything that another reference objects to, the objection is named
+but does not count. Otherwise the verdict on a subject that agrees with some of the references is ``undecided``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from crosscheck.adapters.network_listened import Traced
-from crosscheck.core.judge import Judgement, Verdict
+from crosscheck.causes.conventions import Convention, explaining
+from crosscheck.core.check_layer import Failure
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import Arrays, Constants, Labels
 from crosscheck.core.precision import Array, Precision
-from crosscheck.core.trace import Trace, key_of
+from crosscheck.core.trace import Place, Trace, key_of
 from crosscheck.core.training import MakeTraining, Snapshot, Training, TrainState, merge, split
 from crosscheck.oracles.network import Architecture
 from crosscheck.oracles.step import start_of
 from crosscheck.training.free_run import DistanceSample
-from crosscheck.training.lockstep import Layers, links
+from crosscheck.training.lockstep import Layers, StepReport, check_links
 
 SUBJECT = "subject"
+
+Key = tuple[str, str]
+"""A layer and the name of one of its quantities."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +54,21 @@ class Tally:
     side: str  # the name of the reference that is judged, or ``SUBJECT``
     steps: int = 0
     compared: int = 0
-    mismatches: int = 0
+    mismatches: int = 0  # without those that a convention explains, like the judgements below
+    explained: int = 0  # the number of mismatches that a convention explains
     undecided: int = 0
     worst: Judgement | None = None  # the judgement closest to its tolerance, or furthest beyond it
     first: Judgement | None = None  # the first mismatch
 
-    def add(self, judgements: Iterable[Judgement]) -> None:
-        """Add the judgements on one step."""
+    def add(self, judgements: Iterable[Judgement], explained: Collection[Key] = ()) -> None:
+        """Add the judgements on one step; ``explained`` are the layers and quantities whose mismatches a convention explains."""
         self.steps += 1
         for judgement in judgements:
             wrong = judgement.verdict is Verdict.MISMATCH
             self.compared += judgement.verdict in (Verdict.MATCH, Verdict.MISMATCH)
+            if wrong and judgement.place.key in explained:
+                self.explained += 1
+                continue
             self.mismatches += wrong
             self.undecided += judgement.verdict is Verdict.UNDECIDED
             if wrong and self.first is None:
@@ -67,7 +78,7 @@ class Tally:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether rounding explains every difference."""
+        """Whether rounding and conventions explain every difference."""
         if self.mismatches:
             return Verdict.MISMATCH
         if self.undecided:
@@ -84,6 +95,8 @@ class Jury:
     tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)  # by judge and side
     # by reference and parameter, the subject's last measured distance from each reference but the first
     looks: dict[tuple[str, str], DistanceSample] = field(default_factory=dict)
+    # by reference and place, the conventions by which a reference differs from the first one
+    conventions: dict[tuple[str, Key], Convention] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._twins: dict[str, Training] = {juror.name: juror.make(self.precision.dtype, None, 0) for juror in self.jurors}
@@ -99,17 +112,36 @@ class Jury:
         for training in self.alone.values():
             training.step(x, labels, None, constants, lr_factor)
 
-    def judge(self, trace: Trace, layers: Layers, x: Array, labels: Labels, lr_factor: float = 1.0) -> None:
-        """Let every reference judge the subject's step and all references' steps from the same weights."""
-        start = start_of(self.jurors[0].architecture, trace)
-        traces = {SUBJECT: trace} | {name: _traced(trace.step, twin, start, x, labels, lr_factor) for name, twin in self._twins.items()}
-        unjudged = {juror.name: tuple(f".{state}" for state in juror.converted) for juror in self.jurors}
-        for juror in self.jurors:
-            for side, own in traces.items():
-                of: Layers = layers if side == SUBJECT else dict.fromkeys(layers, Traced())
-                tally = self.tallies.setdefault((juror.name, side), Tally(juror.name, side))
-                judged = links(juror.architecture.at_rate(lr_factor), of, own, x, labels, self.precision)
-                tally.add(judgement for judgement in judged if not judgement.place.quantity.endswith(unjudged.get(side, ())))
+    def judge(self, trace: Trace, layers: Layers, x: Array, labels: Labels, own: StepReport, lr_factor: float = 1.0) -> None:
+        """Let every reference judge the subject's step and all references' steps from the same weights.
+
+        ``own`` is the first reference's report on the subject's step.
+        """
+        start, first = start_of(self.jurors[0].architecture, trace), self.jurors[0].name
+        # What a step starts from and how often a mask drops are judged by the first reference alone.
+        judged = {first: [one for one in own.links if not one.place.quantity.endswith((".before", "mask"))]}
+        named: dict[str, set[Key]] = {first: set()}  # in this step
+        double = replace(self.precision, dtype=np.dtype(np.float64))
+        for juror in self.jurors[1:]:
+            report = check_links(juror.architecture.at_rate(lr_factor), layers, trace, x, labels, self.precision)
+            judged[juror.name] = report.links
+            found = {place.key: _convention(place, own, report, double) for place in _differing([*judged[first], *report.links])}
+            self.conventions |= {(juror.name, key): convention for key, convention in found.items() if convention is not None}
+            named[juror.name] = {key for key, convention in found.items() if convention is not None}
+        agreed = {one.place.key for one in judged[first] if one.verdict is Verdict.MATCH}
+        for name, judgements in judged.items():
+            self._tally(name, SUBJECT).add(judgements, named[name] & agreed)
+        for side in self.jurors:
+            # One trace at a time, because the traces of a large network fill the memory.
+            other, seen = _traced(trace.step, self._twins[side.name], start, x, labels, lr_factor), dict.fromkeys(layers, Traced())
+            unjudged = tuple(f".{state}" for state in side.converted)
+            for juror in self.jurors:
+                links = check_links(juror.architecture.at_rate(lr_factor), dict(seen), other, x, labels, self.precision).links
+                kept = [judgement for judgement in links if not judgement.place.quantity.endswith(unjudged)]
+                self._tally(juror.name, side.name).add(kept, named[juror.name] | named[side.name])
+
+    def _tally(self, judge: str, side: str) -> Tally:
+        return self.tallies.setdefault((judge, side), Tally(judge, side))
 
     def look(self, params: Arrays, looks: Iterable[DistanceSample]) -> None:
         """Measure the subject's distance from all references but the first; ``looks``, the distances from the first, give the limit."""
@@ -138,8 +170,37 @@ class Jury:
     def verdict_by(self, judge: str, perturbed: bool) -> Verdict:
         """Return one reference's verdict on the subject: on its steps and, if there are perturbed references, on its free run."""
         steps = self.tallies[judge, SUBJECT].verdict if (judge, SUBJECT) in self.tallies else Verdict.SKIPPED
-        free = {look.verdict for (name, _), look in self.looks.items() if name == judge and perturbed}
+        free = {look.verdict for look in self.looks_at(judge)} if perturbed else set()
         return next((v for v in (Verdict.MISMATCH, Verdict.UNDECIDED) if v is steps or v in free), steps)
+
+    def looks_at(self, reference: str) -> list[DistanceSample]:
+        """Return the last distances from a reference, without those that its other conventions explain.
+
+        Running statistics have no effect on a training. Every other difference in one step leads to differences in all arrays of the next.
+        """
+        keys = {key for name, key in self.conventions if name == reference}
+        buffers = self.jurors[0].architecture.buffers
+        if any(quantity not in buffers.get(layer, ()) for layer, quantity in keys):
+            return []
+        return [look for (name, array), look in self.looks.items() if name == reference and key_of(array) not in keys]
+
+
+def _differing(judgements: Iterable[Judgement]) -> list[Place]:
+    """Return the places in layers where one of the judgements is a mismatch."""
+    return list(dict.fromkeys(one.place for one in judgements if one.kind is Kind.LAYER and one.verdict is Verdict.MISMATCH))
+
+
+def _convention(place: Place, first: StepReport, other: StepReport, precision: Precision) -> Convention | None:
+    """Return the convention that explains the difference of what two references expect of a layer on the same values; None if none does.
+
+    ``precision`` is that of the expected values.
+    """
+    ours, theirs = first.contexts.get(place.layer), other.contexts.get(place.layer)
+    if ours is None or theirs is None or ours.oracle is None or place.quantity not in ours.expected.keys() & theirs.expected.keys():
+        return None
+    found, expected, bound = theirs.expected[place.quantity], ours.expected[place.quantity], ours.bounds[place.quantity]
+    judgement = judge(place, Kind.LAYER, found, expected, bound, precision)
+    return explaining(Failure(judgement, found, expected, bound, ours.wide, ours.oracle, Traced(), precision))
 
 
 def _traced(step: int, twin: Training, start: TrainState, x: Array, labels: Labels, lr_factor: float) -> Trace:

@@ -83,7 +83,7 @@ class TrainingComparison(Comparison):
                 self.steps_checked += 1
                 self._judge(architecture, report, trace, x, labels, lr_factor)
                 if self.jury is not None:
-                    self.jury.judge(trace, dict(self.subject.layers), x, labels, lr_factor)
+                    self.jury.judge(trace, dict(self.subject.layers), x, labels, report, lr_factor)
         else:
             self._earlier, self._previous = None, None
             outcome = self.subject.step(x, labels)
@@ -243,6 +243,7 @@ class TrainingComparison(Comparison):
             masks=list(self.masks.items()),
             tallies=[] if self.jury is None else list(self.jury.tallies.values()),
             jury_looks=[] if self.jury is None else list(self.jury.looks.items()),
+            conventions=[] if self.jury is None else list(self.jury.conventions.items()),
         )
         kept = {} if left is None else {str(number): value for number, value in enumerate(left.values())}
         jury = Snapshot({}, {}) if self.jury is None else self.jury.snapshot()
@@ -266,6 +267,7 @@ class TrainingComparison(Comparison):
         if self.jury is not None:
             self.jury.tallies.update({(tally.judge, tally.side): tally for tally in state.tallies})
             self.jury.looks.update(state.jury_looks)
+            self.jury.conventions.update(state.conventions)
             self.jury.restore(parts["jury"])
         if state.left is not None:
             self._previous = Trace(state.steps)

@@ -78,9 +78,11 @@ def check_step(
     return report
 
 
-def links(architecture: Architecture, subject: Layers, trace: Trace, x: Array, labels: Labels, precision: Precision) -> list[Judgement]:
+def check_links(architecture: Architecture, subject: Layers, trace: Trace, x: Array, labels: Labels, precision: Precision) -> StepReport:
     """Judge each layer, the values that it received and each update in one training step, but not the end-to-end values."""
-    return list(_Links(architecture, subject, trace, x, labels, precision, StepReport(trace.step)).all(None))
+    report = StepReport(trace.step)
+    report.links.extend(_Links(architecture, subject, trace, x, labels, precision, report).all(None))
+    return report
 
 
 @dataclass

@@ -8,7 +8,7 @@ subject's state shows in the parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -21,11 +21,11 @@ from crosscheck.causes import Cause
 from crosscheck.causes.divergence import Divergence
 from crosscheck.core.check_layer import LayerContext, context_of, judge_one
 from crosscheck.core.judge import Judgement, Kind, Verdict, combine_verdicts, equal, judge
-from crosscheck.core.operation import OUTPUT, Arrays, Call
+from crosscheck.core.operation import OUTPUT, Arrays, Call, RefusedError
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place, key_of
-from crosscheck.oracles.theories.measured import RUNS, SCALES, NoisyOracle, reach_of_kinks, terms_of_runs
-from crosscheck.oracles.whole import PREDICTION, PREDICTIONS, FollowedOptimizer, MakeOracle
+from crosscheck.oracles.theories.measured import SCALES, NoisyOracle, reach_of_kinks, terms_of_runs
+from crosscheck.oracles.whole import EACH, PREDICTION, PREDICTIONS, FollowedOptimizer, MakeOracle
 from crosscheck.oracles.whole import WholeNetwork as Reference
 from crosscheck.training.placement import parted
 from crosscheck.training.predictions import judged_prediction
@@ -35,11 +35,14 @@ from crosscheck.training.update_causes import CLIPPED_ALONE, Update, cause_of_up
 FOLLOWING = 3
 """How many updates after a wrong one are looked at for its cause."""
 
-EACH = RUNS // len(SCALES)
-"""The number of perturbed runs at each scale."""
+Expected = Mapping[str, tuple[Array, Bound]]
+"""The expected value of each array by name, with its bound."""
 
 KINK = "rounding may decide this: a value before a ReLU or among several maxima is as close to its neighbour as rounding errors are large"
 """The reason in a judgement that is undecided because noise of the size of the subject's rounding errors changes the result as much."""
+
+_IS = {"output": "what it returns", "grad_output": "the gradient that it receives", "grad_input": "the gradient that it passes back"}
+"""What the quantities of a layer are, in words."""
 
 _NO_LOSS = "the training step returns no loss"
 _NO_GRADIENT = "your code does not show it after the step"
@@ -49,6 +52,10 @@ _FROZEN = "it is declared as frozen, and your code changes it"
 _NO_OPTIMIZER = "no optimizer is declared, and your code changes it: declare optimizer=, or lr="
 _BETWEEN = "your code changes it in a step in which no optimizer acts: declared is one update after {} steps"
 _CHANGED = "it is changed after the backward pass; the updated parameters, which follow from it, are right"
+
+
+SAME = 16.0
+"""Parameters that differ by less than this many times what rounding explains in one step are the same after several steps."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,7 @@ class WholeComparison:
     _clipped: bool = False  # whether the subject shows gradients after clipping
     _clipped_alone: Judgement | None = None  # the worst judgement, if each of them is right but clipped by its own norm
     _sums: dict[str, tuple[Array, Bound]] = field(default_factory=dict, repr=False)  # the expected gradients since the last update
+    _bounds: dict[str, Bound] = field(default_factory=dict, repr=False)  # those that were measured last
     _noisy: list[dict[str, Array]] = field(default_factory=list, repr=False)  # the same in perturbed runs, at each scale
 
     @property
@@ -137,16 +145,18 @@ class WholeComparison:
             return
         self.judged += 1
         call = self.call(before, statistics, batch)
-        context = context_of(self.reference.training, call, self.precision)
+        context = self._context(call, loss)
         if not context.expected:
             self.record.add([Judgement(Place(self.steps, "loss", OUTPUT), Kind.WHOLE, Verdict.UNDECIDED, reason=context.undecided)])
             return
+        self._sums = self._with_gradients(context)
         judged = [*self._forward(context, loss), *self._backward(context, before)]
         if (wrong := [one for one in judged if one.wrong]) and self._by_kinks(context, wrong):
             self.lost = True
             judged = [one.left_out(Verdict.UNDECIDED, KINK) if one.wrong else one for one in judged]
         elif wrong:
-            self.first = Divergence(self._placed(wrong, judged, events, call), None, self.subject.source)
+            placed, source = self._placed(wrong, judged, events, call)
+            self.first = Divergence(placed, None, source)
             self._wrong_update = len(self._updates) if wrong[0].judgement.kind is Kind.UPDATE and not self.steps % self.every else None
         self.record.add(one.judgement for one in judged)
         self.buffers = {name: context.expected[self._outer(name)] for name in self.buffers}
@@ -200,6 +210,30 @@ class WholeComparison:
         layer, own = key_of(name)
         return Place(self.steps, layer or self.reference.title, own + quantity)
 
+    def _context(self, call: Call, loss: Array | None) -> LayerContext:
+        """Return what is expected of a step.
+
+        Bounds are measured in the first, second, fourth, eighth step and so on. In between, the largest of each array in an earlier step serves as
+        long as everything agrees within it: parameters change little from step to step, and so does what rounding explains.
+        """
+        if self._bounds and self.judged & (self.judged - 1) and call.finite():
+            wide = call.astype(np.float64)
+            try:
+                quick = LayerContext(call, wide, self.reference.training.vjp(wide), self._bounds)
+            except RefusedError as error:
+                return LayerContext(call, wide, undecided=str(error))
+            found = [*self._forward(quick, loss), *self._gradients(quick, self._with_gradients(quick))[0]]
+            if all(one.judgement.verdict in (Verdict.MATCH, Verdict.SKIPPED) for one in found):
+                return quick
+        context = context_of(self.reference.training, call, self.precision)
+        self._bounds = {name: _largest(bound) for name, bound in context.bounds.items()}
+        return context
+
+    def _with_gradients(self, context: LayerContext) -> dict[str, tuple[Array, Bound]]:
+        """Return the expected sums of the gradients since the last update, those of this step among them."""
+        quantities = {name: f"{self._outer(name)}.grad" for name in self.trained}
+        return {name: _added(self._sums.get(name), context.expected[own], context.bounds[own]) for name, own in quantities.items()}
+
     def _forward(self, context: LayerContext, loss: Array | None) -> Iterator[_Judged]:
         """Yield the judgements on the running statistics and the loss."""
         found = {self._outer(name): (self._place(name), value.astype(self.precision.dtype)) for name, value in self.subject.buffers.items()}
@@ -214,10 +248,7 @@ class WholeComparison:
 
     def _backward(self, context: LayerContext, before: Arrays) -> list[_Judged]:
         """Return the judgements on the gradients, and on the parameters after the step."""
-        for name in self.trained:
-            quantity = f"{self._outer(name)}.grad"
-            self._sums[name] = _added(self._sums.get(name), context.expected[quantity], context.bounds[quantity])
-        judged, right, clipped = self._gradients(context)
+        judged, right, clipped = self._gradients(context, self._sums)
         after = self.subject.params
         if self.steps % self.every:
             self._add_noise(context)
@@ -239,32 +270,49 @@ class WholeComparison:
         ]
         updates += self._unchanged({name: before[name] for name in before if name in self.frozen}, after, _FROZEN)
         self._sums, self._noisy = {}, []
-        follows = all(one.judgement.verdict is Verdict.MATCH for one in updates)
-        moved = {name for name in self.trained if not np.array_equal(after[name], before[name])}
-        judged = [one.left_out(Verdict.SKIPPED, _CHANGED) if one.wrong and follows and one.name in moved else one for one in judged]
+        if any(one.wrong for one in judged) and all(one.judgement.verdict is Verdict.MATCH for one in updates) and self._decide(updated, after):
+            judged = [one.left_out(Verdict.SKIPPED, _CHANGED) if one.wrong else one for one in judged]
         return [*judged, *updates]
 
-    def _gradients(self, context: LayerContext) -> tuple[list[_Judged], bool, bool]:
+    def _decide(self, updated: Expected, after: Arrays) -> bool:
+        """Return whether the updates, which are right, show that the gradients were right, too, whatever they are after the step.
+
+        They do not if the gradients that are shown would lead to the same parameters, as gradients of twice the size do where only signs count.
+        """
+        shown = {name: value.astype(np.float64) for name, value in self.subject.grads(self.precision.dtype).items()}
+        if self.oracle is None or not set(shown) >= set(self.trained):
+            return False
+        start = {name: self._start[name].astype(np.float64) for name in self.trained}
+        grads = [update.grads if update.clipped else self.optimizer.clipped(update.grads) for update in self._updates[:-1]]
+        last = self.oracle(0).run(start, [*grads, {name: shown[name] for name in self.trained}])[-1].params
+        return any((np.abs(after[name] - last[name]) > SAME * self.precision.tolerance(updated[name][1])).any() for name in self.trained)
+
+    def _gradients(self, context: LayerContext, expected: Expected) -> tuple[list[_Judged], bool, bool]:
         """Return the judgements on the gradients, whether all are shown and right, and whether they are shown after clipping."""
         shown = self.subject.grads(self.precision.dtype)
         if not any(value.any() for value in shown.values()):
             shown = {}  # cleared at the end of the step
-        plain = [self._gradient(name, shown.get(name), *self._sums[name], None if self.every > 1 else context) for name in self.trained]
+        plain = [self._gradient(name, shown.get(name), *expected[name], None if self.every > 1 else context) for name in self.trained]
         if not any(one.wrong for one in plain):
             return plain, all(one.judgement.verdict is Verdict.MATCH for one in plain), False
-        sums = {name: value for name, (value, _) in self._sums.items()}
-        clipped = self._as_clipped(shown, self.optimizer.clipped(sums))
+        sums = {name: value for name, (value, _) in expected.items()}
+        clipped = self._as_clipped(shown, self.optimizer.clipped(sums), expected)
         if all(one.judgement.verdict is Verdict.MATCH for one in clipped):
             return clipped, True, True
-        alone = self._as_clipped(shown, {name: self.optimizer.clipped({name: value})[name] for name, value in sums.items()})
+        alone = self._as_clipped(shown, {name: self.optimizer.clipped({name: value})[name] for name, value in sums.items()}, expected)
         if all(one.judgement.verdict is Verdict.MATCH for one in alone):
             self._clipped_alone = max((one.judgement for one in alone), key=lambda judgement: judgement.fraction)
-        return plain, False, False
+        # Where gradients are clipped, one that is wrong changes the norm, and so the factor of all: those that are right differ by the same factor.
+        factor = _common_factor(shown, sums)
+        scaled = self._as_clipped(shown, {name: factor * value for name, value in sums.items()}, expected)
+        clips = any(not np.array_equal(self.optimizer.clipped(sums)[name], value) for name, value in sums.items())
+        ways = [plain, clipped, scaled] if clips and any(one.wrong for one in scaled) else [plain]
+        return min(ways, key=lambda judged: sum(one.wrong for one in judged)), False, False
 
-    def _as_clipped(self, shown: Arrays, expected: Arrays) -> list[_Judged]:
+    def _as_clipped(self, shown: Arrays, clipped: Arrays, plain: Expected) -> list[_Judged]:
         """Return the judgements on gradients that are shown after clipping."""
-        bounds = {name: _in_proportion(expected[name], *self._sums[name]) for name in self.trained}
-        return [self._gradient(name, shown.get(name), expected[name], bounds[name]) for name in self.trained]
+        bounds = {name: _in_proportion(clipped[name], *plain[name]) for name in self.trained}
+        return [self._gradient(name, shown.get(name), clipped[name], bounds[name]) for name in self.trained]
 
     def _gradient(self, name: str, found: Array | None, expected: Array, bound: Bound, context: LayerContext | None = None) -> _Judged:
         """Return the judgement on a gradient; with a context, the reference in the subject's precision is used, too."""
@@ -295,20 +343,21 @@ class WholeComparison:
         found = {name: equal(self._place(name), Kind.UPDATE, after[name], value, self.precision) for name, value in before.items()}
         return [_Judged(replace(one, reason=one.reason or why) if one.verdict is Verdict.MISMATCH else one, name) for name, one in found.items()]
 
-    def _placed(self, wrong: Sequence[_Judged], judged: Sequence[_Judged], events: Sequence[Event], call: Call) -> Judgement:
-        """Return the first wrong judgement, at the layer where the step goes wrong if the subject's layers show it."""
-        first, names = wrong[0].judgement, [one.name for one in wrong if one.judgement.place.quantity.endswith(".grad")]
+    def _placed(self, wrong: Sequence[_Judged], judged: Sequence[_Judged], events: Sequence[Event], call: Call) -> tuple[Judgement, str]:
+        """Return the first wrong judgement, at the layer where the step goes wrong if the subject's layers show it, and the line of its code."""
+        first = wrong[0].judgement
         if first.kind is Kind.UPDATE:
             right = [one for one in judged if one.judgement.place.quantity.endswith(".grad") and one.judgement.verdict is Verdict.MATCH]
             usual = _NO_OPTIMIZER if self.oracle is None else _UPDATE if right else _UPDATE_OR_GRADIENT
-            return replace(first, reason=first.reason or usual)
-        found = parted(events, self.reference.recorded(call.astype(np.float64)), not names, self.precision)
+            return replace(first, reason=first.reason or usual), self.subject.source
+        forward = not first.place.quantity.endswith(".grad")
+        found = parted(events, self.reference.recorded(call.astype(np.float64)), forward, self.precision)
         if found is None:
-            return first
+            return first, self.subject.source
         event, before = found
         agrees = f"; the array before it is that of the reference's {before}" if before else ""
-        reason = f"the reference computes no such array (found by order and shape){agrees}"
-        return Judgement(Place(self.steps, event.layer, event.quantity), Kind.WHOLE, Verdict.MISMATCH, event.value.size, reason=reason)
+        reason = f"{_IS[event.quantity]} is none that the reference computes{agrees} (layers matched by order and shape)"
+        return Judgement(Place(self.steps, event.layer, event.quantity), Kind.WHOLE, Verdict.MISMATCH, event.value.size, reason=reason), event.source
 
     def _by_kinks(self, context: LayerContext, wrong: list[_Judged]) -> bool:
         """Return whether decisions at kinks, which rounding may change, explain everything that is wrong."""
@@ -324,6 +373,12 @@ class WholeComparison:
         return all(explained(one) for one in wrong)
 
 
+def _largest(bound: Bound) -> Bound:
+    """Return the bound that holds for all elements that have a limit."""
+    terms = np.asarray(bound.abs_sum * bound.n_roundings)
+    return Bound(float(np.max(terms, where=np.isfinite(terms), initial=0.0)), 1.0)
+
+
 def _distance(found: Array, expected: Array) -> Array | None:
     return np.abs(found.astype(np.float64) - expected) if found.shape == expected.shape else None
 
@@ -334,6 +389,13 @@ def _added(before: tuple[Array, Bound] | None, value: Array, bound: Bound) -> tu
         return value, bound
     total = before[0] + value
     return total, Bound(before[1].abs_sum * before[1].n_roundings + bound.abs_sum * bound.n_roundings + np.abs(total), 1.0)
+
+
+def _common_factor(found: Arrays, expected: Arrays) -> float:
+    """Return the factor by which most gradients differ from what is expected."""
+    sizes = {name: float(np.vdot(value, value)) for name, value in expected.items()}
+    factors = [float(np.vdot(found[name], expected[name])) / size for name, size in sizes.items() if size and name in found]
+    return float(np.median(factors)) if factors else 1.0
 
 
 def _in_proportion(scaled: Array, value: Array, bound: Bound) -> Bound:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from conventions.answers import QUESTIONS, Measured, Probe, answer, shown
-from crosscheck.checks.conventions import CONVENTIONS
+from crosscheck.causes.conventions import CONVENTIONS
 from crosscheck.run.cli import UsageError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conventions.md"

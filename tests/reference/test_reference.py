@@ -229,3 +229,33 @@ def test_noise_is_of_the_size_that_was_asked_for() -> None:
 def test_what_is_no_chain(reference_: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         layers_of(reference_, reference.jax.twin(scratch.SoftmaxCrossEntropy()))
+
+
+def test_equal_layers_share_an_oracle() -> None:
+    """XLA compiles several programs for each oracle, and a deep network repeats its layers."""
+    rng = np.random.default_rng(0)
+    conv = functools.partial(scratch.Conv2d, 2, 2, 3, rng=rng)
+    used = scratch.BatchNorm2d(2)
+    used.buffers["running_mean"][...] = 1
+    layers = {
+        "conv1": conv(),
+        "norm1": scratch.BatchNorm2d(2),
+        "conv2": conv(),
+        "norm2": scratch.BatchNorm2d(2),
+        "strided": conv(stride=2),
+        "without-bias": conv(bias=False),
+        "wider": scratch.Conv2d(2, 4, 3, rng=rng),
+        "another-momentum": scratch.BatchNorm2d(2, momentum=0.5),
+        "used": used,
+        "evaluated": evaluated(scratch.BatchNorm2d(2)),
+    }
+    twins = reference.jax.FRAMEWORK.twins(layers)
+    assert list(twins) == list(layers)
+    assert twins["conv1"] is twins["conv2"]
+    assert twins["norm1"] is twins["norm2"]
+    assert len({id(twin) for twin in twins.values()}) == len(layers) - 2
+
+
+def evaluated(layer: scratch.Layer) -> scratch.Layer:
+    layer.training = False
+    return layer

@@ -16,7 +16,7 @@ from conventions.answers import QUESTIONS, UNKNOWN, Distribution, Measured, Prob
 from conventions.page import FRAMEWORKS, PAGE, find, page, probes_of, rows
 from measure_conventions import main
 
-from crosscheck.checks.conventions import CONVENTIONS, OF_CAUSES
+from crosscheck.causes.conventions import CONVENTIONS, OF_CAUSES
 
 ANSWERS = [(convention, name) for convention, question in QUESTIONS.items() for name in question.answers]
 FIRST, LAST = (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)

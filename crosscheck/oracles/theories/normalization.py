@@ -27,10 +27,11 @@ class Normalization(FormulaTheory):
     """The error theory of batch normalisation of ``(batch, channels, ...)`` arrays, with the buffers ``running_mean`` and ``running_var``."""
 
     eps: float = 1e-5
-    # The weight of a batch's statistics in the running statistics, as in PyTorch; the running variance is updated with the unbiased variance.
-    momentum: float = 0.1
+    momentum: float = 0.1  # the weight of a batch's statistics in the running statistics, as in PyTorch
     training: bool = True  # whether the statistics of the batch normalise the input; if not, the running statistics do
     buffers: Arrays = field(default_factory=dict)  # the running statistics for a call without buffers
+    biased: bool = False  # whether the running variance is updated with the biased variance, as in Keras; if not, with the unbiased one
+    expanded: bool = False  # whether the reference computes gamma's gradient as a difference of two sums, of g * x and of g * mean, as Keras does
 
     def results(self, call: Call, x: Tracked, g: Tracked | None) -> dict[str, Tracked]:
         """Return every result of a call, except running statistics that the call only reads."""
@@ -65,11 +66,12 @@ class Normalization(FormulaTheory):
 
     def moved(self, channel: Channels) -> dict[str, Operand]:
         """Return the batch statistics that update the running statistics."""
-        return {"running_mean": channel.mean, "running_var": channel.variance * (channel.count / max(channel.count - 1, 1))}
+        unbiased = channel.variance * (channel.count / max(channel.count - 1, 1))
+        return {"running_mean": channel.mean, "running_var": channel.variance if self.biased else unbiased}
 
     def gradients(self, channel: Channels, g: Tracked, scale: Tracked | None) -> dict[str, Operand]:
         """Return the gradients. In training, the input gradient includes the terms through the mean and the variance."""
-        total, projection = g.sum(channel.axes, keepdims=True), channel.projection(g)
+        total, projection = g.sum(channel.axes, keepdims=True), channel.projection(g, self.expanded)
         grad_input = channel.grad_input(g, scale, (total, projection) if self.training else None)
         return {"grad_input": grad_input, "weight.grad": projection.reshape(-1), "bias.grad": total.reshape(-1)}
 
@@ -107,14 +109,17 @@ class Channels:
         by_parts = self.x * slope.exactly + (shift if bias is None else bias + shift) + (self.x - self.mean).exactly * slope.deviation
         return max_error(whole if bias is None else whole + bias, by_parts)
 
-    def projection(self, g: Tracked) -> Operand:
-        """Return the sum of g * normalised, which is the gradient of gamma."""
+    def projection(self, g: Tracked, expanded: bool = False) -> Operand:
+        """Return the sum of g * normalised, which is the gradient of gamma, or the sum of g * x minus that of g * mean, ``expanded``."""
         inverse, centred = self.inverse, self.x - self.mean.exactly
         # If the sum is divided only at the end, products of small numbers may underflow and products of large numbers may overflow.
         at_the_end = (g * centred).sum(self.axes, keepdims=True) * inverse.exactly
         own = max_error((g * (centred * inverse.exactly)).sum(self.axes, keepdims=True), at_the_end)
         # An error of the mean changes all terms equally; an error of the root scales all terms equally.
         total = g.sum(self.axes, keepdims=True)
+        if expanded:
+            slope = inverse.exactly
+            own = max_error(own, (g * (self.x * slope)).sum(self.axes, keepdims=True) - self.mean.exactly * slope * total)
         return own + self.mean.deviation * inverse.exactly * total + own.exactly * (self.root.exactly * inverse.deviation)
 
     def grad_input(self, g: Tracked, scale: Tracked | None, sums: tuple[Tracked, Tracked] | None) -> Operand:

@@ -1,15 +1,16 @@
 """JAX: a reference network that trains independently of the subject; each step is one compiled function.
 
-The backward pass calls the vjp of one layer after another, so that a trace can show the intermediate arrays that the step used.
+The backward pass calls the vjp of one layer after another. A step with a trace compiles each layer separately: in one function, XLA may compute a
+value twice, with different rounding errors, and the trace would not show the arrays that the step used.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from itertools import dropwhile
 from operator import add
 from typing import Any
@@ -110,8 +111,27 @@ class JaxNetwork(NetworkReference[JaxOracle]):
 
     @cached_property
     def compiled(self) -> Any:
-        """One training step, compiled."""
-        return jax.jit(self._step, static_argnames="traced")
+        """One training step without a trace, compiled."""
+        return jax.jit(lambda *arguments: self.step(*arguments)[:3])
+
+    @cached_property
+    def forwards(self) -> dict[str, Any]:
+        """Each layer's compiled function of its input, parameters, buffers and masks, which returns its output and its new buffers.
+
+        Layers with the same oracle share a function, so that it is compiled once.
+        """
+        known = {id(layer): jax.jit(partial(_forward, layer)) for layer in self.layers.values()}
+        return {name: known[id(layer)] for name, layer in self.layers.items()}
+
+    @cached_property
+    def objective(self) -> Any:
+        """The loss as a compiled function of the last layer's output and the labels."""
+        return jax.jit(lambda y, labels: self.loss.called({"input": y, "labels": labels}))
+
+    @cached_property
+    def updated(self) -> Any:
+        """The update of one parameter, compiled."""
+        return jax.jit(self.update)
 
     @cached_property
     def predicting(self) -> Any:
@@ -136,42 +156,38 @@ class JaxNetwork(NetworkReference[JaxOracle]):
     def count(self, kept: Kept, x: Any, labels: Any, masks: Named) -> int:
         """Return how many random numbers a perturbed step needs."""
         numbers = Numbers()
-        jax.eval_shape(lambda: self._run(kept, x, labels, masks, _Perturbation({}, numbers), self.settings.lr, traced=False))
+        jax.eval_shape(lambda: self._run(kept, x, labels, masks, _Perturbation({}, numbers), self.settings.lr))
         return numbers.dealt
 
-    def _step(self, kept: Kept, x: Any, labels: Any, masks: Named, noise: Noise | None, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
+    def step(self, kept: Kept, x: Any, labels: Any, masks: Named, noise: Noise | None, lr: Any) -> tuple[Kept, Any, Any, Named]:
+        """Do a training step; return the new state, the loss, the last output, and all intermediate arrays by kind and name."""
         scales, numbers = noise or (None, None)
-        return self._run(kept, x, labels, masks, _Perturbation(scales, Numbers(numbers)), lr, traced)
+        return self._run(kept, x, labels, masks, _Perturbation(scales, Numbers(numbers)), lr)
 
-    def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, perturbation: _Perturbation, lr: Any, traced: bool) -> tuple[Kept, Any, Any, Named]:
-        # A trace must show the arrays that the step used; without the barrier, XLA may compute a value twice, with different rounding errors.
-        shown = jax.lax.optimization_barrier if traced else lambda value: value
+    def _run(self, kept: Kept, x: Any, labels: Any, masks: Named, perturbation: _Perturbation, lr: Any) -> tuple[Kept, Any, Any, Named]:
         inputs: Named = {}
         outputs: Named = {INPUT: x}
         pulls: Named = {}
         buffers = dict(kept.buffers)
-        for name, layer in self.layers.items():
-            inputs[name] = shown(self._input(name, outputs))
-            given = below(kept.buffers, name)
-            forward = _forward(layer, (masks[name],) if name in masks else (), given)
+        for name in self.layers:
+            inputs[name] = self._input(name, outputs)
+            forward = partial(self.forwards[name], buffers=below(kept.buffers, name), masks=(masks[name],) if name in masks else ())
             output, pulls[name], after = jax.vjp(forward, inputs[name], below(kept.params, name), has_aux=True)
-            outputs[name] = shown(perturbation.perturbed(output, (name, "output")))
+            outputs[name] = perturbation.perturbed(output, (name, "output"))
             buffers.update({f"{name}.{own}": perturbation.perturbed(value, (name, own)) for own, value in after.items()})
         last = outputs[self.last]
-        loss, pull = jax.vjp(lambda y: self.loss.called({"input": y, "labels": labels}), last)
-        cotangents, grads, grad_inputs = self._backward(pulls, shown(pull(jnp.ones_like(loss))[0]), perturbation, shown)
+        loss, pull = jax.vjp(lambda y: self.objective(y, labels), last)
+        cotangents, grads, grad_inputs = self._backward(pulls, pull(jnp.ones_like(loss))[0], perturbation)
         params, state = dict(kept.params), dict(kept.state)
         for key, grad in grads.items():
             layer_name, _, own = key.rpartition(".")
-            grads[key] = shown(perturbation.perturbed(grad, (layer_name, f"{own}.grad")))
-            updated, state[key] = self.update(params[key], grads[key], kept.state.get(key, {}), lr)
+            grads[key] = perturbation.perturbed(grad, (layer_name, f"{own}.grad"))
+            updated, state[key] = self.updated(params[key], grads[key], kept.state.get(key, {}), lr)
             params[key] = perturbation.perturbed(updated, (layer_name, own))
-        seen: Named = {}
-        if traced:
-            seen = {"input": inputs, "output": outputs, "grad_output": cotangents, "grad_input": grad_inputs, "grads": grads, "buffers": buffers}
+        seen = {"input": inputs, "output": outputs, "grad_output": cotangents, "grad_input": grad_inputs, "grads": grads, "buffers": buffers}
         return Kept(params, state, buffers), loss, last, seen
 
-    def _backward(self, pulls: Named, grad_loss: Any, perturbation: _Perturbation, shown: Callable[[Any], Any]) -> tuple[Named, Named, Named]:
+    def _backward(self, pulls: Named, grad_loss: Any, perturbation: _Perturbation) -> tuple[Named, Named, Named]:
         """Return the cotangents, the parameter gradients and the input gradients of all layers that the backward pass reaches."""
         if not self.trained:
             return {}, {}, {}
@@ -184,8 +200,8 @@ class JaxNetwork(NetworkReference[JaxOracle]):
             if not arrived[name]:
                 continue
             whole = reduce(add, (value for _, value in arrived[name]))
-            cotangents[name] = shown(perturbation.perturbed(whole, *((consumer, "grad_input") for consumer, _ in arrived[name])))
-            grad_inputs[name], own = shown(pulls[name](cotangents[name]))
+            cotangents[name] = perturbation.perturbed(whole, *((consumer, "grad_input") for consumer, _ in arrived[name]))
+            grad_inputs[name], own = pulls[name](cotangents[name])
             if name not in self.frozen:
                 grads.update({f"{name}.{parameter}": grad for parameter, grad in own.items()})
             for source in self.wiring[name]:
@@ -194,14 +210,10 @@ class JaxNetwork(NetworkReference[JaxOracle]):
         return cotangents, grads, grad_inputs
 
 
-def _forward(layer: JaxOracle, masks: tuple[Any, ...], buffers: Named) -> Any:
-    """Return a function of a layer's input and parameters that returns the layer's output and its new buffers."""
-
-    def forward(x: Any, params: Named) -> tuple[Any, Named]:
-        result = applied(layer.function, (x, *masks), {**params, **buffers})
-        return result if buffers else (result, {})
-
-    return forward
+def _forward(layer: JaxOracle, x: Any, params: Named, buffers: Named, masks: tuple[Any, ...]) -> tuple[Any, Named]:
+    """Return a layer's output and its new buffers."""
+    result = applied(layer.function, (x, *masks), {**params, **buffers})
+    return result if buffers else (result, {})
 
 
 @jax.tree_util.register_dataclass
@@ -278,7 +290,12 @@ class JaxTraining:
             given = (self._kept, self._own(x), np.asarray(labels), masks)
             # The rate is an argument, so that a new rate needs no compilation. As a Python float, it takes the precision of the parameters.
             lr = self.network.settings.lr * lr_factor
-            self._kept, loss, last, seen = self.network.compiled(*given, self._noise(given), lr, traced=trace is not None)
+            noise = self._noise(given)
+            # The whole step would be compiled twice, because the optimizer has no state before the first step.
+            if trace is None and (noise or self._steps):
+                self._kept, loss, last = self.network.compiled(*given, noise, lr)
+            else:
+                self._kept, loss, last, seen = self.network.step(*given, noise, lr)
         self._steps += 1
         if trace is not None:
             seen |= {"grads": _sorted(seen["grads"], self._params), "buffers": _sorted(seen["buffers"], self._buffers)}

@@ -17,14 +17,12 @@ import torch
 
 from crosscheck.core.operation import Arrays, RefusedError
 from crosscheck.core.precision import Array
-from crosscheck.oracles.theories.measured import RUNS, SCALES
+from crosscheck.oracles.theories.measured import SCALES
+from crosscheck.oracles.whole import EACH
 from crosscheck.references.functions import REFUSALS, optimizer_of, reason_of
 from crosscheck.references.pytorch.noise import perturbed as pytorch_noise
 from crosscheck.references.pytorch.optimizers import double_by_default
 from crosscheck.references.pytorch.oracle import array, tensor
-
-EACH = RUNS // len(SCALES)
-"""The number of perturbed runs at each scale."""
 
 _HALF = math.sqrt(np.finfo(np.float64).eps)
 """Half the digits of double precision. If two results differ by more than this in relative norm, one of them is wrong."""

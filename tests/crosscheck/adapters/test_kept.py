@@ -85,6 +85,9 @@ FOUND: dict[str, tuple[Callable[[], Any], dict[str, tuple[str, str | None]]]] = 
     "statistics": (lambda: Thing(params={"gamma": b(), "running_mean": b()}, grads={}), {"gamma": ("params.gamma", "grads.gamma")}),
     "no-gradients": (lambda: Thing(W=w(), name="x", act=np.tanh), {"W": ("W", None)}),
     "further-arrays": (lambda: Thing(params={"W": w()}, grads={}, table=w(), cache={"x": w()}), {"W": ("params.W", "grads.W")}),
+    "empty-dict": (lambda: Thing(params={}, grads={}, target=w()), {}),
+    "empty-dict-and-attributes": (lambda: Thing(params={}, W=w(), dW=None, table=w()), {"W": ("W", "dW")}),
+    "empty-dict-and-layers": (lambda: Thing(params={}, inner=Thing(W=w())), {"inner.W": ("inner.W", None)}),
     "nested": (lambda: Thing(attention=Thing(W_q=w(), dW_q=None)), {"attention.W_q": ("attention.W_q", "attention.dW_q")}),
     "nested-lists": (
         lambda: Thing(layers=[Thing(params={"W": w()}, grads={}), Thing(W=w(), W_grad=None)]),

@@ -216,6 +216,13 @@ def test_square_matrix(case: str) -> None:
     assert text in (result.error or " ".join(result.inferred))
 
 
+@pytest.mark.parametrize(("agrees", "words"), [(False, "agrees with none of them"), (True, "agrees with each of them")])
+def test_no_way_agrees_or_several_do(agrees: bool, words: str) -> None:
+    """The error says what was tried."""
+    with pytest.raises(MappingError, match=words):
+        mapped({"W": (4, 4)}, {"weight": (4, 4)}, {}, {}, agrees=lambda params: agrees)
+
+
 def test_slip_in_one_of_several_parameters() -> None:
     """Where another parameter is in the reference's layout, a square one of its name is, too: nothing is tried."""
     shapes = {"up.weight": (8, 4), "square.weight": (4, 4)}

@@ -100,7 +100,7 @@ def test_classes_can_be_pickled(tmp_path: Path) -> None:
     assert type(pickle.loads(pickle.dumps(subject))) is type(subject)  # noqa: S301 - our own
 
 
-def refused(path: Path) -> str:
+def refused(path: Path | str) -> str:
     with pytest.raises(LoadingError) as error:
         declared(path)
     return str(error.value)
@@ -153,8 +153,18 @@ def test_no_such_file(tmp_path: Path) -> None:
     assert refused(tmp_path / "gone.py").endswith("gone.py: no such file")
 
 
+def test_name_of_a_file_with_a_typo(tmp_path: Path) -> None:
+    path = written(tmp_path, "", "pairs.py")
+    assert refused(tmp_path / "piars.py").endswith(f"piars.py: no such file; did you mean {path}?")
+
+
+def test_one_pair_of_a_file_as_pytest_names_it(tmp_path: Path) -> None:
+    path = written(tmp_path, "", "pairs.py")
+    assert refused(f"{path}::relu") == f"{path}::relu: expected a file; to check one of its pairs, write {path} --only relu"
+
+
 def test_folder(tmp_path: Path) -> None:
-    assert "is a folder" in refused(tmp_path)
+    assert refused(tmp_path).endswith(f"is a folder, expected a Python file that declares pairs; name its files, as in {tmp_path / '*.py'}")
 
 
 def test_no_python_file(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from crosscheck.core.judge import Judgement, Kind, Verdict, equal, judge, judge_norm, judgement_facts, significant
+from crosscheck.core.judge import Facts, Judgement, Kind, Verdict, equal, judge, judge_norm, judgement_facts, significant
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
-from crosscheck.report.words import error_in_words, told_apart
+from crosscheck.report.words import also_wrong, error_in_words, told_apart
 
 SINGLE = Precision(np.dtype(np.float32), 100)
 PLACE = Place(0, "layer", "output")
@@ -68,3 +68,17 @@ def test_numbers_that_must_be_the_same() -> None:
     before: Array = np.array([1, np.nan], np.float32)
     judgement = equal(PLACE, Kind.WIRE, np.array([1, 2], np.float32), before, SINGLE)
     assert (judgement.verdict, judgement.reason) == (Verdict.MISMATCH, "1 of 2 elements are not the same number")
+
+
+def test_quantities_that_are_wrong_in_the_same_checks_stand_together() -> None:
+    """Beyond three names, the number says how many there are."""
+
+    def check(name: str, wrong: str) -> Facts:
+        quantities = [{"layer": "net", "quantity": one, "verdict": "mismatch"} for one in wrong]
+        return {"check": name, "counts_as": "mismatch", "quantities": quantities, "first_divergence": None, "reason": ""}
+
+    first, other = check("steps", "abcde"), check("others", "e")
+    assert list(also_wrong({"name": "net", "checks": [first, other]}, first)) == [
+        "a, b, c and 1 more in 1 check: steps",
+        "e in 2 checks: steps, others",
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import crosscheck
 from crosscheck import Settings, Verdict
 from crosscheck.run.check import check_pair, why_not
 from tests.support import plain
@@ -103,3 +104,24 @@ class Unready(plain.Scale):
 
     def __deepcopy__(self, memo: Any) -> Any:
         raise OSError("no")
+
+
+def test_several_pairs_give_a_list_of_results() -> None:
+    one, two = linear(), linear_with({"output": 2.0})
+
+    def only(name: str) -> bool:
+        return name == "values-float64-normal"
+
+    assert [result.verdict for result in crosscheck.check([one, two], only=only)] == [Verdict.MATCH, Verdict.MISMATCH]
+    assert [result.pair for result in crosscheck.check((one,), only=only)] == [one]
+    assert crosscheck.check(one, only=only).verdict is Verdict.MATCH
+    assert crosscheck.check([]) == []
+
+
+@pytest.mark.parametrize(("given", "found"), [([3], "a int"), (None, "a NoneType"), ("pairs.py", "a str"), ([linear(), [linear()]], "a list")])
+def test_what_is_no_pair(given: Any, found: str) -> None:
+    with pytest.raises(
+        TypeError, match=f"crosscheck.check got {found}, expected a Pair, an OptimizerPair or a ModelPair, or a list of them"
+    ) as raised:
+        crosscheck.check(given)
+    assert ("crosscheck check FILE.py" in str(raised.value)) == isinstance(given, str)

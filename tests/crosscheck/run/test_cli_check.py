@@ -315,9 +315,31 @@ def test_command_on_a_nasty_pair(folder: Path, capsys: pytest.CaptureFixture[str
         ("contract-minus_infinity_is_no_nan", "contract-handles_minus_infinity"),
         ("Scale/values-float64-norml", "values-float64-normal"),
         ("Scala", "Scale"),
+        ("scale", "Scale"),
+        ("SCALA", "Scale"),
     ],
 )
 def test_name_that_is_not_there_gets_the_nearest(folder: Path, capsys: pytest.CaptureFixture[str], asked: str, nearest: str) -> None:
     declare(folder, "PAIR = pair()")
     assert main(["check", "pairs.py", "--only", asked]) == 2
     assert f"{asked!r} matches no pair and no check; did you mean {nearest!r}? the pairs are Scale" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        pytest.param("empty.py", "", "empty.py: declares no pair; expected a Pair, an OptimizerPair or a ModelPair", id="empty"),
+        pytest.param("plain.py", "x = [1]", "plain.py: declares no pair", id="no pairs"),
+        pytest.param("needs.py", "import not_installed_framework", "install not_installed_framework, or if only the reference", id="framework"),
+        pytest.param("folder", None, "folder: is a folder", id="folder"),
+    ],
+)
+def test_file_without_pairs_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str], name: str, text: str | None, found: str) -> None:
+    if text is None:
+        (folder / name).mkdir()
+    else:
+        (folder / name).write_text(text, encoding="utf-8")
+    assert main(["check", name]) == 2
+    errors = capsys.readouterr().err
+    assert found in errors
+    assert errors.count("\n") == 1

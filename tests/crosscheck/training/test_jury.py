@@ -14,10 +14,14 @@ from training.run import Plan
 from training.subjects import REFERENCES, Twins, layered
 
 import scratch
-from crosscheck.core.judge import Verdict
+from crosscheck.causes.conventions import Convention
+from crosscheck.core.judge import Kind, Verdict
+from crosscheck.core.precision import Precision
+from crosscheck.oracles.optimizers import SgdSettings, Update
 from crosscheck.references.pytorch.oracle import TorchOracle
-from crosscheck.training.facts import disagreement
-from crosscheck.training.jury import SUBJECT, Juror
+from crosscheck.training.facts import disagreement, other_conventions
+from crosscheck.training.free_run import DistanceSample
+from crosscheck.training.jury import SUBJECT, Juror, Jury
 from crosscheck.training.listened import TrainingComparison
 from reference.pytorch import network
 from scratch.networks import tutorial
@@ -101,17 +105,85 @@ def with_last_winner(juror: Juror) -> Juror:
     return Juror("last winner", architecture, trained_alike.training)
 
 
-@pytest.mark.parametrize(("ties", "for_it"), [("first", "PyTorch"), ("last", "last winner")])
-def test_references_that_part(ties: TieRule, for_it: str) -> None:
-    """The subject follows the one convention or the other: undecided, with the sides named."""
+def parted(ties: TieRule, other: Callable[[Juror], Juror] = with_last_winner) -> TrainingComparison:
+    """Return a comparison with PyTorch and another reference."""
     twins = twins_of(ties, ("torch",))
-    twins = dataclasses.replace(twins, jurors=(*twins.jurors, with_last_winner(twins.jurors[0])))
-    comparison = trained(twins, PLAN)
+    return trained(dataclasses.replace(twins, jurors=(*twins.jurors, other(twins.jurors[0]))), PLAN)
+
+
+def test_another_convention_of_another_reference_is_named() -> None:
+    """The subject agrees with the first reference, and a known convention explains all that the other one objects to."""
+    comparison = parted("first")
+    assert comparison.jury is not None
+    assert comparison.verdict is Verdict.MATCH
+    assert {where: convention.name for where, convention in comparison.jury.conventions.items()} == {
+        ("last winner", ("pool", "grad_input")): "max-pool-ties"
+    }
+    assert all(tally.explained == PLAN.steps for tally in comparison.jury.tallies.values() if tally.judge != tally.side and "last" in tally.judge)
+    assert other_conventions(comparison) == ", except for another convention of last winner (max-pool-ties)"
+
+
+def test_subject_that_follows_another_reference_is_undecided() -> None:
+    comparison = parted("last")
     assert comparison.jury is not None
     assert comparison.verdict is Verdict.UNDECIDED
-    sides: dict[str, Callable[[str], bool]] = {"match": lambda name: name.startswith(for_it), "mismatch": lambda name: not name.startswith(for_it)}
-    names = [juror.name for juror in comparison.jury.jurors]
-    words = ", ".join(f"{verdict} by {' and '.join(filter(sides[verdict], names))}" for verdict in ("match", "mismatch"))
-    assert disagreement(comparison) == f"the references do not agree: {words}"
-    others = {side: comparison.jury.tallies[judge, side].verdict for judge in names[:1] for side in names[1:]}
-    assert others == {"last winner": Verdict.MISMATCH}
+    first, other = (juror.name for juror in comparison.jury.jurors)
+    assert disagreement(comparison) == f"the references do not agree: match by {other}, mismatch by {first}"
+    assert comparison.jury.tallies[first, other].verdict is Verdict.MATCH
+
+
+def with_momentum(juror: Juror) -> Juror:
+    """Return a reference with another convention, and with a momentum that the subject does not have."""
+    other = with_last_winner(juror)
+    update = Update(SgdSettings(0.01, momentum=0.5))
+    return dataclasses.replace(other, architecture=dataclasses.replace(other.architecture, update=update))
+
+
+def test_convention_does_not_excuse_what_it_does_not_explain() -> None:
+    comparison = parted("first", with_momentum)
+    assert comparison.jury is not None
+    assert comparison.verdict is Verdict.UNDECIDED
+    tally = comparison.jury.tallies["last winner", SUBJECT]
+    assert (tally.verdict, tally.explained > 0) == (Verdict.MISMATCH, True)
+    assert tally.first is not None
+    assert tally.first.kind is Kind.UPDATE
+
+
+def test_fault_of_the_subject_is_no_convention() -> None:
+    """The subject agrees with no reference, whatever their conventions are."""
+    assert parted("all").verdict is Verdict.MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("references", "verdict", "words"),
+    [
+        pytest.param(("torch", "keras"), Verdict.MATCH, "divided by n (biased) instead of n - 1 (unbiased)", id="the subject follows the first"),
+        pytest.param(("keras", "torch"), Verdict.UNDECIDED, "divided by n - 1 (unbiased) instead of n (biased)", id="the subject follows the second"),
+    ],
+)
+def test_running_variance_is_named_from_both_sides(references: tuple[str, ...], verdict: Verdict, words: str) -> None:
+    rng = np.random.default_rng(0)
+    model = scratch.Sequential(flatten=scratch.Flatten(), linear=scratch.Linear(28 * 28, 10, rng=rng), norm=scratch.BatchNorm1d(10))
+    comparison = trained(layered(model, scratch.SGD(model.trainable_params, lr=0.01), references), PLAN)
+    assert comparison.jury is not None
+    assert comparison.verdict is verdict
+    ((_, place),) = comparison.jury.conventions
+    (convention,) = comparison.jury.conventions.values()
+    assert (place, convention.name) == (("norm", "running_var"), "batch-norm-running-variance")
+    assert words in convention.words
+
+
+@pytest.mark.parametrize(
+    ("place", "kept"),
+    [
+        pytest.param(("norm", "running_var"), ["norm.weight"], id="a running statistic"),
+        pytest.param(("norm", "output"), [], id="a value that the training uses"),
+    ],
+)
+def test_free_run_beside_another_convention(place: tuple[str, str], kept: list[str]) -> None:
+    """A running statistic has no effect on the other arrays, so these are still compared."""
+    architecture = dataclasses.replace(twins_of().architecture, buffers={"norm": ("running_var",)})
+    jury = Jury([Juror("one", architecture, lambda *_: None)], Precision(np.dtype(np.float64), 1))  # type: ignore[arg-type]
+    jury.conventions["other", place] = Convention("batch-norm-running-variance", "")
+    jury.looks = {("other", name): DistanceSample(1, name, 1.0, 0.0, 0.0, 1.0) for name in ("norm.weight", "norm.running_var")}
+    assert [look.parameter for look in jury.looks_at("other")] == kept

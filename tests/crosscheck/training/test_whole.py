@@ -82,6 +82,32 @@ def halved(net: Regression, x: Any, error: Any) -> dict[str, Any]:
     return {"w": error.T @ x / 2, "b": error.sum(axis=0)}
 
 
+def doubled(net: Regression, x: Any, error: Any) -> dict[str, Any]:
+    return {"w": 2 * error.T @ x, "b": 2 * error.sum(axis=0)}
+
+
+class Signs(Regression):
+    """Steps of equal size in the direction of gradients that are twice too large."""
+
+    gradients = doubled
+
+    def update(self) -> None:
+        for name, value in self.params.items():
+            value[...] = value - value.dtype.type(0.1) * np.sign(self.grads[name])
+
+
+class Sign(torch.optim.Optimizer):  # type: ignore[misc]
+    """Steps of equal size in the direction of the gradient."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"lr": 0.1})
+
+    def step(self) -> None:
+        for group in self.param_groups:
+            for param in group["params"]:
+                param.add_(param.grad.sign(), alpha=-group["lr"])
+
+
 def without_momentum(net: Regression) -> None:
     net.velocity = {"w": 0, "b": 0}
     Regression.update(net)
@@ -90,6 +116,8 @@ def without_momentum(net: Regression) -> None:
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "loss": ({"kind": replaced(loss=lambda net, error: 1.01 * (error**2).mean())}, "step 1, loss.output", ""),
     "gradient": ({"kind": replaced(gradients=halved)}, "step 1, Linear.weight.grad", ""),
+    "all gradients doubled": ({"kind": replaced(gradients=doubled)}, "step 1, Linear.bias.grad", ""),
+    "all gradients doubled, signs alone count": ({"kind": Signs, "optimizer": Sign}, "step 1, Linear.bias.grad", ""),
     "hidden gradient": ({"kind": replaced(gradients=halved), "hidden": True}, "step 1, Linear.weight", "your code shows no gradients"),
     "update": ({"kind": replaced(update=without_momentum)}, "step 2, Linear.bias", "its gradient is right; the update is another"),
     "clipping left out": ({"clip": norm}, "step 1, Linear.bias", "its gradient is right; the update is another"),

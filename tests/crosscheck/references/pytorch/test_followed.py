@@ -12,7 +12,8 @@ import torch
 from crosscheck.core.operation import RefusedError
 from crosscheck.core.precision import Array
 from crosscheck.oracles.theories.measured import SCALES
-from crosscheck.references.pytorch.followed import EACH, Followed
+from crosscheck.oracles.whole import EACH
+from crosscheck.references.pytorch.followed import Followed
 from crosscheck.references.pytorch.optimizers import double_by_default
 
 START = {"w": np.linspace(-1, 1, 12).reshape(3, 4), "b": np.array([0.5, -0.25])}

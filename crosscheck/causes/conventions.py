@@ -6,6 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+from crosscheck.causes import normalization, tie_rules
+from crosscheck.causes.candidate import FaultModel
+from crosscheck.causes.evidence import Evidence
+from crosscheck.core.check_layer import Failure
+from crosscheck.core.guard import silenced
 
 CONVENTIONS: Mapping[str, str] = {
     "max-pool-ties": (
@@ -160,6 +167,8 @@ OF_CAUSES: Mapping[str, str] = {
     "tie rule: all": "max-pool-ties",
     "tie rule: split": "max-pool-ties",
     "tie rule: last": "max-pool-ties",
+    "biased variance": "batch-norm-running-variance",
+    "unbiased running variance": "batch-norm-running-variance",
     "weight decay coupled": "weight-decay",
     "weight decay decoupled": "weight-decay",
     "nesterov": "nesterov",
@@ -173,3 +182,24 @@ OF_CAUSES: Mapping[str, str] = {
 def named(cause: str) -> str:
     """Return the text that names the convention behind a cause, such as ``"; convention: max-pool-ties"``; empty if there is none."""
     return f"; convention: {OF_CAUSES[cause]}" if cause in OF_CAUSES else ""
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A convention that explains a difference between two implementations."""
+
+    name: str  # a key of CONVENTIONS
+    words: str  # what one does, and what the other does instead
+
+
+_MODELS: tuple[FaultModel, ...] = (tie_rules.tie_rule, normalization.wrong_running_statistics)
+"""The fault models of layers whose fault may be a convention."""
+
+
+@silenced()  # a reference may warn of inputs that only this search shows it
+def explaining(difference: Failure) -> Convention | None:
+    """Return the convention that explains a whole difference between two implementations; None if none does, or if a fault explains it as well."""
+    found = Evidence(difference).explanations(_MODELS)
+    if not found or found[0].cause.name not in OF_CAUSES:
+        return None
+    return Convention(OF_CAUSES[found[0].cause.name], found[0].cause.words)
