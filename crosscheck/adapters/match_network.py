@@ -96,17 +96,24 @@ Group = tuple[list[str], list[str]]
 
 
 def _orders(groups: Sequence[Group], ours: Shapes, theirs: Shapes) -> Iterator[dict[str, str]]:
-    """Yield ways to pair the parameters of each group, each once: in order, by equal shapes, in reverse, and with one group in any other order."""
+    """Yield ways to pair the parameters of each group, each once: in order, by equal shapes, in reverse, and in other orders of all or of one."""
     ordered = [its for _, its in groups]
     straight = [_first_fitting(group, lambda mine, other: ours[mine] == theirs[other]) for group in groups]
     turned = [_first_fitting(group, lambda mine, other: ours[mine] == theirs[other][::-1]) for group in groups]
+    # Layers in another order change the order of all groups with as many parameters alike.
+    together = (
+        [[its[at] for at in order] if len(its) == count else its for its in ordered]
+        for orders in itertools.zip_longest(*(zip(itertools.repeat(n), itertools.permutations(range(n))) for n in {len(its) for its in ordered}))
+        for count, order in filter(None, orders)
+    )
     single = (
         [*ordered[:at], list(order), *ordered[at + 1 :]]
         for orders in itertools.zip_longest(*(zip(itertools.repeat(at), itertools.permutations(its)) for at, its in enumerate(ordered)))
         for at, order in filter(None, orders)
     )
+    alternating = (one for pair in itertools.zip_longest(together, single) for one in pair if one is not None)
     seen = list[Any]()
-    for every in itertools.chain([ordered, straight, turned, [its[::-1] for its in ordered]], single):
+    for every in itertools.chain([ordered, straight, turned, [its[::-1] for its in ordered]], alternating):
         if every not in seen:
             seen.append(every)
             yield {mine: other for (names, _), its in zip(groups, every, strict=True) for mine, other in zip(names, its, strict=True)}

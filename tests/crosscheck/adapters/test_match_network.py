@@ -56,6 +56,14 @@ def test_other_orders_among_equal_sizes_come_last() -> None:
     assert found == [("rnn.weight", TRANSPOSED, "out.weight"), ("out.weight", "", "rnn.weight")]
 
 
+def test_layers_in_another_order() -> None:
+    """Weights and biases change places together."""
+    own = {f"{name}.{letter}": (4,) * axes for name in ("gate", "content", "last") for letter, axes in (("W", 2), ("b", 1))}
+    ways = match_network(own, {f"{name}.{what}": (4,) * axes for name in "xyz" for what, axes in (("weight", 2), ("bias", 1))}, {}, {})
+    swapped = {"gate.W": "y.weight", "gate.b": "y.bias", "content.W": "x.weight", "content.b": "x.bias", "last.W": "z.weight", "last.b": "z.bias"}
+    assert swapped in [{name: one.name for name, one in way.items()} for way in ways]
+
+
 def test_many_parameters_of_one_size_have_a_limited_number_of_ways() -> None:
     own, expected = ({f"{letter}{number}": (4, 4) for number in range(30)} for letter in "xy")
     assert len(match_network(own, expected, {}, {})) <= 2 * MOST
