@@ -20,7 +20,7 @@ from crosscheck.core.training import TrainState
 from crosscheck.oracles.step import elements_per_step
 from crosscheck.pairs.declaration import Ready
 from crosscheck.pairs.model_pair import ModelPair
-from crosscheck.pairs.trained_subject import Batch, TrainedSubject, batch_of, case_of, first_dtype, made, takes_dtype, trained_subject
+from crosscheck.pairs.trained_subject import Batch, FirstStep, TrainedSubject, batch_of, case_of, first_dtype, made, takes_dtype, trained_subject
 from crosscheck.references.resolve import TrainingReference, resolved_training
 
 Trained = TracedNetwork | WholeNetwork
@@ -120,12 +120,12 @@ def prepare_model(pair: ModelPair) -> PreparedModel:
         return PreparedModel(pair, reference, layouts, inferred, elements, dtypes)
     draft, dtype = PreparedModel(pair, reference, {}, [], elements, pair.dtypes), first_dtype(pair)
 
-    def first_loss(subject: TrainedSubject) -> tuple[float | None, float]:
+    def first_step(subject: TrainedSubject) -> tuple[FirstStep, FirstStep]:
         start = draft.start(dtype, 0)
-        return subject.first_loss(dtype, start, batch), _loss(pair, reference, start, batch)
+        return subject.first_step(dtype, start, batch), FirstStep(_loss(pair, reference, start, batch), {})
 
     _expect_one_sample(pair, bool(getattr(declared, "one_sample", False)))
-    subject, words = trained_subject(pair, case, shapes, {}, batch, first_loss)
+    subject, words = trained_subject(pair, case, shapes, {}, batch, first_step)
     dtypes = [own for own in pair.dtypes if takes_dtype(pair) or own == dtype or subject.keeps(own, draft.start(own, 0), draft.batches(own, 0, 1)[0])]
     return PreparedModel(pair, reference, subject, words, elements, dtypes)
 

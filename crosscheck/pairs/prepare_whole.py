@@ -16,7 +16,7 @@ from crosscheck.core.precision import Array
 from crosscheck.oracles.whole import PREDICTION, LossError
 from crosscheck.pairs.declaration import Ready
 from crosscheck.pairs.model_pair import ModelPair
-from crosscheck.pairs.trained_subject import Batch, TrainedSubject, batch_of, case_of, first_dtype, takes_dtype, trained_subject
+from crosscheck.pairs.trained_subject import Batch, FirstStep, TrainedSubject, batch_of, case_of, first_dtype, takes_dtype, trained_subject
 from crosscheck.references.resolve import WholeReference, resolved_whole
 
 
@@ -73,16 +73,26 @@ class PreparedWhole(Ready):
         rng = self.rng(seed, "batches")
         return [batch_of(self.pair, self.case, rng, dtype) for _ in range(count)]
 
-    def first_loss(self, params: Mapping[str, Array], batch: Batch) -> float:
-        """Return the reference's loss for a batch; raise ``PairError`` if it does not compute a single number."""
+    def first_step(self, params: Mapping[str, Array], batch: Batch, updates: bool = False) -> FirstStep:
+        """Return what the reference's first step does, with its updates if asked for; raise ``PairError`` if its loss is not a single number."""
         network = self.reference.network
         one, buffers = {OUTPUT: np.ones(())}, network.outer(network.buffers)
         call = Call({}, network.outer(params), one, batch, buffers, tuple(batch), (OUTPUT, PREDICTION)).astype(np.float64)
         try:
-            return float(network.training.vjp(call)[OUTPUT].reshape(()))
+            found = network.training.vjp(call)
+            return FirstStep(float(found[OUTPUT].reshape(())), self._first_changes(params, found) if updates else {})
         except RefusedError as error:
             of_loss = isinstance(error.__cause__, LossError)
             raise self.pair.error(error.__cause__ if of_loss else f"{error}; the arrays of a batch have to fit the reference") from error
+
+    def _first_changes(self, params: Mapping[str, Array], found: Mapping[str, Array]) -> dict[str, Array]:
+        """Return how much the optimizer changes the parameters in its first step, given the gradients."""
+        if self.reference.oracle is None or self.pair.accumulate > 1:
+            return {}
+        start = {name: value.astype(np.float64) for name, value in params.items() if name not in self.frozen}
+        grads = {name: found[f"{next(iter(self.reference.network.outer({name: None})))}.grad"] for name in start}
+        after = self.reference.oracle(0).run(start, [self.reference.optimizer(start, 0.0).clipped(grads)])[-1].params
+        return {name: after[name] - value for name, value in start.items()}
 
     def try_optimizer(self) -> None:
         """Do a step of the optimizer; raise ``PairError`` if optimizer, schedule or clipping cannot be used."""
@@ -103,15 +113,16 @@ def prepare_whole(pair: ModelPair) -> PreparedWhole:
     elements = pair.steps * len(DTYPES) * (3 * sum(value.size for value in network.params.values()) + math.prod(case.shape))
     draft, dtype = PreparedWhole(pair, reference, case, elements), first_dtype(pair)
     batch = batch_of(pair, case, np.random.default_rng(0), dtype)
-    draft.first_loss(draft.start("float64", 0), batch)
     draft.try_optimizer()
+    draft.first_step(draft.start("float64", 0), batch)
 
-    def first_loss(subject: TrainedSubject) -> tuple[float | None, float]:
+    def first_step(subject: TrainedSubject) -> tuple[FirstStep, FirstStep]:
         start = replace(draft, subject=subject).start(dtype, 0)
-        return subject.first_loss(dtype, start, batch), draft.first_loss(start, batch)
+        found = subject.first_step(dtype, start, batch)
+        return found, draft.first_step(start, batch, updates=found.loss is None)
 
     shapes, statistics = ({name: value.shape for name, value in arrays.items()} for arrays in (network.params, network.buffers))
-    subject, words = trained_subject(pair, case, shapes, statistics, batch, first_loss)
+    subject, words = trained_subject(pair, case, shapes, statistics, batch, first_step)
     ready = replace(draft, subject=subject)
     dtypes = [own for own in pair.dtypes if takes_dtype(pair) or own == dtype or subject.keeps(own, ready.start(own, 0), ready.batches(own, 0, 1)[0])]
     return replace(ready, inferred=[*words, *_other_starts(ready)], dtypes=dtypes)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,20 @@ from crosscheck.pairs.model_pair import ModelPair
 Batch = dict[str, npt.NDArray[Any]]
 """The arrays of a batch by name; the last is the target."""
 
-_HALF = float(np.sqrt(np.finfo(np.float64).eps))
-"""Half of the digits of float64: two losses that differ by less, relative to their size, are the same number up to rounding."""
+
+class FirstStep(NamedTuple):
+    """What a first training step returns and does.
+
+    Attributes
+    ----------
+    loss : float or None
+        None if the step returns none.
+    changes : dict of str to array
+        How much the parameters change, by the reference's names.
+    """
+
+    loss: float | None
+    changes: Arrays
 
 
 @dataclass(frozen=True)
@@ -79,14 +91,15 @@ class TrainedSubject:
         except SubjectError:
             return False
 
-    def first_loss(self, dtype: str, start: Arrays, batch: Batch) -> float | None:
-        """Return the loss of a first step; None if it fails or returns none."""
+    def first_step(self, dtype: str, start: Arrays, batch: Batch) -> FirstStep:
+        """Return what a first step does; nothing if it fails."""
         try:
             network = self.made(dtype, start)
             loss = network.train(network.arguments(batch), np.dtype(dtype))
+            changes = {name: value.astype(np.float64) - start[name] for name, value in network.params.items()}
         except SubjectError:
-            return None
-        return None if loss is None else float(loss)
+            return FirstStep(None, {})
+        return FirstStep(None if loss is None else float(loss), changes)
 
 
 def trained_subject(
@@ -95,7 +108,7 @@ def trained_subject(
     params: Mapping[str, Shape],
     buffers: Mapping[str, Shape],
     batch: Batch,
-    first_loss: Callable[[TrainedSubject], tuple[float | None, float]],
+    first_step: Callable[[TrainedSubject], tuple[FirstStep, FirstStep]],
 ) -> tuple[TrainedSubject, list[str]]:
     """Return the subject of a pair, and sentences that say what was inferred.
 
@@ -105,8 +118,8 @@ def trained_subject(
         The shapes of the reference's parameters and running statistics.
     batch : dict of str to array
         A batch.
-    first_loss : callable
-        Returns the losses of the subject and of the reference for the batch; they decide among several ways.
+    first_step : callable
+        Returns what a step on the batch does, the subject's and the reference's. It decides among several ways.
 
     Raises
     ------
@@ -127,21 +140,37 @@ def trained_subject(
     absent = [name for name in params if name in pair.frozen]
     known = match_statistics(statistics, buffers, declared.buffer_names)
     ways = [TrainedSubject(pair, case, places, way, known) for way in match_network(own, params, declared.names, declared.sizes, absent)]
-    agreeing = next((way for way in ways if len(ways) > 1 and _are_equal(*first_loss(way))), None)
-    chosen = agreeing or ways[0]
+    chosen, found_by = _decided(ways, first_step, float(np.sqrt(np.finfo(dtype).eps)))
     words = [*_inferred(chosen.params, declared.names), *_inferred(known, declared.buffer_names)]
-    if agreeing is not None:
-        same = _partners(agreeing) == _partners(ways[0])
-        words += [f"{'the order of axes' if same else 'which is which of the parameters'} of equal length was found by the loss of a first step"]
+    if found_by:
+        same = _partners(chosen) == _partners(ways[0])
+        words += [f"{'the order of axes' if same else 'which is which of the parameters'} of equal length was found by {found_by} of a first step"]
     return chosen, words
+
+
+def _decided(
+    ways: Sequence[TrainedSubject], first_step: Callable[[TrainedSubject], tuple[FirstStep, FirstStep]], precision: float
+) -> tuple[TrainedSubject, str]:
+    """Return the way whose first step agrees with the reference's, and what shows it: the loss or, without one, the most updates.
+
+    Numbers that differ by less than ``precision``, relative to their size, are equal. Where nothing agrees, the first way is returned.
+    """
+    best, most = ways[0], 0
+    for way in ways if len(ways) > 1 else []:
+        found, expected = first_step(way)
+        if found.loss is not None and expected.loss is not None:
+            if abs(found.loss - expected.loss) <= precision * abs(expected.loss):
+                return way, "the loss"
+            continue
+        changes = [(found.changes[name], value) for name, value in expected.changes.items() if name in found.changes and value.any()]
+        agreeing = sum(bool(np.linalg.norm(own - value) <= precision * np.linalg.norm(value)) for own, value in changes)
+        if agreeing > most:
+            best, most = way, agreeing
+    return best, "the updates" if most else ""
 
 
 def _partners(way: TrainedSubject) -> dict[str, str]:
     return {name: parameter.name for name, parameter in way.params.items()}
-
-
-def _are_equal(found: float | None, expected: float) -> bool:
-    return found is not None and abs(found - expected) <= _HALF * abs(expected)
 
 
 def _inferred(params: Mapping[str, Parameter], declared: Iterable[str]) -> list[str]:

@@ -48,6 +48,7 @@ _NO_LOSS = "the training step returns no loss"
 _NO_GRADIENT = "your code does not show it after the step"
 _UPDATE = "its gradient is right; the update is another than the declared optimizer's"
 _UPDATE_OR_GRADIENT = "the loss is right; your code shows no gradients, so that the update or a gradient may be wrong"
+_UPDATE_GRADIENT_OR_LOSS = "your code shows no gradients and no loss, so that the update, a gradient or the forward pass may be wrong"
 _FROZEN = "it is declared as frozen, and your code changes it"
 _NO_OPTIMIZER = "no optimizer is declared, and your code changes it: declare optimizer=, or lr="
 _BETWEEN = "your code changes it in a step in which no optimizer acts: declared is one update after {} steps"
@@ -348,7 +349,9 @@ class WholeComparison:
         first = wrong[0].judgement
         if first.kind is Kind.UPDATE:
             right = [one for one in judged if one.judgement.place.quantity.endswith(".grad") and one.judgement.verdict is Verdict.MATCH]
-            usual = _NO_OPTIMIZER if self.oracle is None else _UPDATE if right else _UPDATE_OR_GRADIENT
+            lossless = any(one.judgement.reason == _NO_LOSS for one in judged)
+            unseen = _UPDATE_GRADIENT_OR_LOSS if lossless else _UPDATE_OR_GRADIENT
+            usual = _NO_OPTIMIZER if self.oracle is None else _UPDATE if right else unseen
             return replace(first, reason=first.reason or usual), self.subject.source
         forward = not first.place.quantity.endswith(".grad")
         found = parted(events, self.reference.recorded(call.astype(np.float64)), forward, self.precision)

@@ -158,6 +158,44 @@ def test_the_loss_tells_which_of_two_parameters_is_which() -> None:
     assert ready.inferred[-1] == "which is which of the parameters of equal length was found by the loss of a first step"
 
 
+class Squares:
+    """Two square matrices, of which the first is transposed; the step can keep its loss to itself."""
+
+    def __init__(self, dtype: str, shows: bool, wrong: bool) -> None:
+        self.first, self.second = np.ones((3, 3), dtype), np.ones((3, 3), dtype)
+        self.shows, self.wrong = shows, wrong
+
+    def train_step(self, x: Any, y: Any) -> Any:
+        hidden = np.tanh(x @ self.first)
+        error = hidden @ self.second.T - y
+        grad = 2 * error / error.size
+        self.first -= x.T @ (grad @ self.second * (1 - hidden ** (3 if self.wrong else 2)))
+        self.second -= grad.T @ hidden
+        return (error**2).mean() if self.shows else None
+
+
+class TanhBetween(nn.Module):  # type: ignore[misc]
+    """Two layers without biases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x).tanh())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("shows", "wrong"), [(True, False), (False, False), (False, True)], ids=["loss", "updates", "one right update"])
+def test_a_first_step_tells_the_order_of_axes(shows: bool, wrong: bool, dtype: str) -> None:
+    settings: dict[str, Any] = {"inputs": {"x": (5, 3), "y": Target((5, 3))}, "optimizer": lambda params: torch.optim.SGD(params, lr=1.0)}
+    ready = prepare(ModelPair(lambda dtype: Squares(dtype, shows, wrong), TanhBetween(), nn.MSELoss(), dtypes=[dtype], **settings))
+    assert isinstance(ready, PreparedWhole)
+    assert ready.subject is not None
+    assert {name: one.layout.pattern for name, one in ready.subject.params.items()} == {"first": "a b -> b a", "second": ""}
+    assert ready.inferred[-1] == f"the order of axes of equal length was found by the {'loss' if shows else 'updates'} of a first step"
+
+
 class InTwoPrecisions:
     """Gradients are kept in the precision of the first parameters, whatever the parameters are set to later."""
 

@@ -123,6 +123,11 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "all gradients doubled": ({"kind": replaced(gradients=doubled)}, "step 1, Linear.bias.grad", ""),
     "all gradients doubled, signs alone count": ({"kind": Signs, "optimizer": Sign}, "step 1, Linear.bias.grad", ""),
     "hidden gradient": ({"kind": replaced(gradients=halved), "hidden": True}, "step 1, Linear.weight", "your code shows no gradients"),
+    "hidden gradient without a loss": (
+        {"kind": replaced(gradients=halved, loss=lambda net, error: None), "hidden": True},
+        "step 1, Linear.weight",
+        "your code shows no gradients and no loss",
+    ),
     "update": ({"kind": replaced(update=without_momentum)}, "step 2, Linear.bias", "its gradient is right; the update is another"),
     "clipping left out": ({"clip": norm}, "step 1, Linear.bias", "its gradient is right; the update is another"),
     "updates what is frozen": ({"frozen": ["bias"]}, "step 1, Linear.bias", "it is declared as frozen"),
