@@ -70,7 +70,10 @@ CONTRACTS = {
     "same_start_same_result": (random_each_time, "float64: different the second time"),
     "smaller_batch_works": (first_batch_size, "float64: a batch of 3 after one of 4: second.weight is wrong"),
     "predicting_does_not_change_parameters": (predicts_in_place, "float64: changed by predicting: second.bias"),
-    "networks_share_nothing": (shares, "float64: changed by training another network: second.weight"),
+    "networks_share_nothing": (
+        shares,
+        "float64: changed by training another network: second.weight; let the factory make new arrays for each network",
+    ),
 }
 
 
