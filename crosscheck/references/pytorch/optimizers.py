@@ -25,9 +25,13 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 @dataclass(frozen=True)
 class TorchOptimizer:
-    """A PyTorch optimizer, created again for each run; ``make`` gets a list of tensors and returns a ``torch.optim.Optimizer``."""
+    """A PyTorch optimizer, created again for each run; ``make`` gets a list of tensors and returns a ``torch.optim.Optimizer``.
+
+    ``schedule`` gets the optimizer and returns a ``torch.optim.lr_scheduler`` that does a step after each step of the optimizer.
+    """
 
     make: Callable[[list[torch.Tensor]], Any]
+    schedule: Callable[[Any], Any] | None = None
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -44,14 +48,23 @@ class TorchOptimizer:
             params = {name: tensor(value.astype(np.float64)).requires_grad_() for name, value in start.items()}
             optimizer = self._made(list(params.values()))
             _prepare(optimizer, variant, noise)
-            return [self._step(optimizer, params, given, variant, noise, number) for number, given in enumerate(grads)]
+            # It starts from the variant's learning rate.
+            scheduler = None if self.schedule is None else self.schedule(optimizer)
+            return [self._step(optimizer, params, given, variant, noise, number, scheduler) for number, given in enumerate(grads)]
 
     def _made(self, params: list[torch.Tensor]) -> Any:
         names = ("a list of tensors", "a torch.optim.Optimizer", "torch.optim.SGD(params, lr=0.1)")
         return optimizer_of(self.make, params, lambda one: isinstance(one, torch.optim.Optimizer), *names)
 
     def _step(
-        self, optimizer: Any, params: dict[str, torch.Tensor], grads: Arrays, variant: OptimizerMutant, noise: Noise | None, number: int
+        self,
+        optimizer: Any,
+        params: dict[str, torch.Tensor],
+        grads: Arrays,
+        variant: OptimizerMutant,
+        noise: Noise | None,
+        number: int,
+        scheduler: Any,
     ) -> Step:
         for name, param in params.items():
             param.grad = tensor(grads[name].astype(np.float64))
@@ -60,6 +73,8 @@ class TorchOptimizer:
         try:
             with mode, roots, torch.no_grad():
                 _take(optimizer, list(params.values()), variant, number + 1)
+            if scheduler is not None:
+                scheduler.step()
         except (TypeError, KeyError, RuntimeError) as error:
             raise RefusedError(f"torch.optim.{type(optimizer).__name__} cannot do a step with gradients alone: {error}") from error
         kept: dict[str, dict[str, Any]] = {}
