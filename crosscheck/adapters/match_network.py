@@ -1,15 +1,16 @@
 """Match the parameters of a whole network to those of a reference of any architecture.
 
 Names come first: identical names of equal shapes, then names that mean the same, as ``W2`` and ``fc2.weight``. What is left is matched by order among
-the parameters of the same size. The order of axes may stay open where lengths are equal, as for a square matrix; all ways are then returned, the
-likeliest first, so that the loss of a first step can tell which is right.
+the parameters of the same size, or in another order. The order of axes may stay open where lengths are equal, as for a square matrix. All ways are
+returned, the likeliest first, so that the loss of a first step can tell which is right.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from crosscheck.adapters.layout import Layout, Parameter
 from crosscheck.adapters.match_params import MappingError, parse
@@ -18,14 +19,17 @@ from crosscheck.adapters.naming import STATISTICS, alike
 from crosscheck.core.operation import Shape
 
 MOST = 64
-"""How many ways are tried at most."""
+"""How many ways to order axes are tried at most, and how many with parameters in another order."""
+
+FEW = 4
+"""How many ways to order axes are tried at most with parameters in another order."""
 
 Shapes = Mapping[str, Shape]
 Matched = dict[str, Parameter]
 
 
 def match_network(own: Shapes, expected: Shapes, declared: Mapping[str, str], sizes: Mapping[str, int], absent: Sequence[str] = ()) -> list[Matched]:
-    """Return the ways in which a network's parameters may correspond to the reference's, the likeliest first; at most :data:`MOST`.
+    """Return the ways in which a network's parameters may correspond to the reference's, the likeliest first.
 
     Parameters
     ----------
@@ -45,11 +49,14 @@ def match_network(own: Shapes, expected: Shapes, declared: Mapping[str, str], si
     taken = {parameter.name for parameter in known.values()}
     ours = {name: shape for name, shape in own.items() if name not in known}
     theirs = {name: shape for name, shape in expected.items() if name not in taken}
-    partners = _partners(ours, {name: shape for name, shape in theirs.items() if name not in absent}) or _partners(ours, theirs)
-    if partners is None:
+    needed = {name: shape for name, shape in theirs.items() if name not in absent}
+    found = list[Matched]()
+    for partners in _partners(ours, needed) or _partners(ours, theirs):
+        options = {name: _ways(name, ours[name], partner, theirs[partner]) for name, partner in partners.items()}
+        choices = itertools.islice(_choices(options, own), FEW if found else MOST)
+        found += [known | {way.name: Parameter(way.reference, Layout(way.pattern)) for way in ways} for ways in choices]
+    if not found:
         raise MappingError(_no_partners(ours, theirs))
-    options = {name: _ways(name, ours[name], partner, theirs[partner]) for name, partner in partners.items()}
-    found = [known | {way.name: Parameter(way.reference, Layout(way.pattern)) for way in ways} for ways in _choices(options, own)]
     return [{name: params[name] for name in own if name in params} for params in found]
 
 
@@ -63,22 +70,56 @@ def _declared(own: Shapes, expected: Shapes, declared: Mapping[str, str], sizes:
     return known
 
 
-def _partners(ours: Shapes, theirs: Shapes) -> dict[str, str] | None:
-    """Return the reference's parameter for each of ours, by name and then by order among those of the same size; None if there is no such way."""
+def _partners(ours: Shapes, theirs: Shapes) -> list[dict[str, str]]:
+    """Return the likely choices of the reference's parameter for each of ours, the likeliest first; empty if there is none.
+
+    Names come first, and then the order among those of the same size.
+    """
     if len(ours) != len(theirs):
-        return None
+        return []
     if dict(ours) == dict(theirs):
-        return {name: name for name in ours}
+        return [{name: name for name in ours}]
     by_name = alike(ours, theirs)
     found = {name: other for name, other in by_name.items() if _ways(name, ours[name], other, theirs[other])}
     for known in (found, {}):
         left, free = ([name for name in every if name not in used] for every, used in ((ours, known), (theirs, set(known.values()))))
-        ordered = dict(known)
-        for mine, its in zip(_by_size(left, ours), _by_size(free, theirs), strict=False):
-            ordered |= dict(zip(mine, its, strict=False))
-        if len(ordered) == len(ours) and all(_ways(name, ours[name], other, theirs[other]) for name, other in ordered.items()):
-            return ordered
-    return None
+        groups = list(zip(_by_size(left, ours), _by_size(free, theirs), strict=False))
+        if all(len(mine) == len(its) for mine, its in groups) and len(known) + sum(len(mine) for mine, _ in groups) == len(ours):
+            chosen = [known | one for one in itertools.islice(_orders(groups, ours, theirs), 1 + MOST // FEW)]
+            if fitting := [one for one in chosen if all(_ways(name, ours[name], other, theirs[other]) for name, other in one.items())]:
+                return fitting
+    return []
+
+
+Group = tuple[list[str], list[str]]
+"""Parameters of the same size, ours and theirs."""
+
+
+def _orders(groups: Sequence[Group], ours: Shapes, theirs: Shapes) -> Iterator[dict[str, str]]:
+    """Yield ways to pair the parameters of each group, each once: in order, by equal shapes, in reverse, and with one group in any other order."""
+    ordered = [its for _, its in groups]
+    straight = [_first_fitting(group, lambda mine, other: ours[mine] == theirs[other]) for group in groups]
+    turned = [_first_fitting(group, lambda mine, other: ours[mine] == theirs[other][::-1]) for group in groups]
+    single = (
+        [*ordered[:at], list(order), *ordered[at + 1 :]]
+        for orders in itertools.zip_longest(*(zip(itertools.repeat(at), itertools.permutations(its)) for at, its in enumerate(ordered)))
+        for at, order in filter(None, orders)
+    )
+    seen = list[Any]()
+    for every in itertools.chain([ordered, straight, turned, [its[::-1] for its in ordered]], single):
+        if every not in seen:
+            seen.append(every)
+            yield {mine: other for (names, _), its in zip(groups, every, strict=True) for mine, other in zip(names, its, strict=True)}
+
+
+def _first_fitting(group: Group, fits: Callable[[str, str], bool]) -> list[str]:
+    """Return the reference's parameters of a group in the order in which ours get the first free one that fits, or else the first free one."""
+    mine, its = group
+    free, order = list(its), list[str]()
+    for name in mine:
+        order.append(next((other for other in free if fits(name, other)), free[0]))
+        free.remove(order[-1])
+    return order
 
 
 def _by_size(names: Sequence[str], shapes: Shapes) -> list[list[str]]:

@@ -60,12 +60,17 @@ def as_whole_step(network: Any, arrays: Sequence[str], trains: bool) -> WholeSte
         return _of_layers(network)
     if network is None:
         raise ConventionError("subject returned None, expected a new network: an object that trains itself, a WholeStep or a Network")
-    names = [*STEPS, *LOSSES] if trains else [*LOSSES, *STEPS]
-    step = next((method for name in names if (method := _taking(network, name, len(arrays))) is not None), None)
+    given = ", ".join(arrays)
+    step = _named(network, STEPS if trains else LOSSES, len(arrays))
     if step is None and len(found := _like_a_step(network, len(arrays))) == 1:
         step = found[0]
+    if step is None and trains and (more := _taking_more(network, len(arrays))):
+        raise ConventionError(
+            f"{type(network).__name__}.{more[0]} takes a batch ({given}) and also {', '.join(more[1])}; say what it gets:\n"
+            f"    return WholeStep(lambda {given}: network.{more[0]}({', '.join([given, *map(str.upper, more[1])])}), network)"
+        )
+    step = _named(network, LOSSES if trains else STEPS, len(arrays)) if step is None else step
     if step is None:
-        given = ", ".join(arrays)
         raise ConventionError(
             f"{type(network).__name__} has no method that takes a batch ({given}) and has a usual name, such as {STEPS[0]}; its methods are "
             f"{methods_in_words(network)}; say which does a training step:\n"
@@ -74,6 +79,20 @@ def as_whole_step(network: Any, arrays: Sequence[str], trains: bool) -> WholeSte
     inputs = max(1, len(arrays) - 1)
     predict = next((method for name in PREDICTIONS if (method := _taking(network, name, inputs)) is not None), None)
     return WholeStep(step, network, predict=predict)
+
+
+def _named(network: Any, names: Sequence[str], count: int) -> Callable[..., Any] | None:
+    return next((method for name in names if (method := _taking(network, name, count)) is not None), None)
+
+
+def _taking_more(network: Any, count: int) -> tuple[str, list[str]] | None:
+    """Return the first name in common use of a method that takes more than so many arrays, and its further arguments."""
+    for name in STEPS:
+        method = getattr(network, name, None)
+        required = [one.name for one in positional(method) if one.default is one.empty] if callable(method) else []
+        if len(required) > count:
+            return name, required[count:]
+    return None
 
 
 def _like_a_step(network: Any, count: int) -> list[Callable[..., Any]]:

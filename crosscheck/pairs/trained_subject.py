@@ -105,7 +105,7 @@ def trained_subject(
     batch : dict of str to array
         A batch.
     first_loss : callable
-        Returns the losses of the subject and of the reference for the batch; they decide among several ways to order axes.
+        Returns the losses of the subject and of the reference for the batch; they decide among several ways.
 
     Raises
     ------
@@ -129,7 +129,14 @@ def trained_subject(
     agreeing = next((way for way in ways if len(ways) > 1 and _are_equal(*first_loss(way))), None)
     chosen = agreeing or ways[0]
     words = [*_inferred(chosen.params, declared.names), *_inferred(known, declared.buffer_names)]
-    return chosen, [*words, *(["the order of axes of equal length was found by the loss of a first step"] if agreeing else [])]
+    if agreeing is not None:
+        same = _partners(agreeing) == _partners(ways[0])
+        words += [f"{'the order of axes' if same else 'which is which of the parameters'} of equal length was found by the loss of a first step"]
+    return chosen, words
+
+
+def _partners(way: TrainedSubject) -> dict[str, str]:
+    return {name: parameter.name for name, parameter in way.params.items()}
 
 
 def _are_equal(found: float | None, expected: float) -> bool:

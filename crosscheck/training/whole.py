@@ -48,6 +48,9 @@ _NO_LOSS = "the training step returns no loss"
 _NO_GRADIENT = "your code does not show it after the step"
 _UPDATE = "its gradient is right; the update is another than the declared optimizer's"
 _UPDATE_OR_GRADIENT = "the loss is right; your code shows no gradients, so that the update or a gradient may be wrong"
+_FROZEN = "it is declared as frozen, and your code changes it"
+_NO_OPTIMIZER = "no optimizer is declared, and your code changes it: declare optimizer=, or lr="
+_BETWEEN = "your code changes it in a step in which no optimizer acts: declared is one update after {} steps"
 _CHANGED = "it is changed after the backward pass; the updated parameters, which follow from it, are right"
 
 
@@ -154,7 +157,7 @@ class WholeComparison:
         elif wrong:
             placed, source = self._placed(wrong, judged, events, call)
             self.first = Divergence(placed, None, source)
-            self._wrong_update = len(self._updates) if wrong[0].judgement.kind is Kind.UPDATE else None
+            self._wrong_update = len(self._updates) if wrong[0].judgement.kind is Kind.UPDATE and not self.steps % self.every else None
         self.record.add(one.judgement for one in judged)
         self.buffers = {name: context.expected[self._outer(name)] for name in self.buffers}
 
@@ -249,7 +252,7 @@ class WholeComparison:
         after = self.subject.params
         if self.steps % self.every:
             self._add_noise(context)
-            return [*judged, *self._unchanged(before, after)]
+            return [*judged, *self._unchanged(before, after, _BETWEEN.format(self.every))]
         grads = {name: value for name, (value, _) in self._sums.items()}
         if right:
             shown = self.subject.grads(self.precision.dtype)
@@ -265,7 +268,7 @@ class WholeComparison:
             )
             for name in self.trained
         ]
-        updates += self._unchanged({name: before[name] for name in before if name in self.frozen}, after)
+        updates += self._unchanged({name: before[name] for name in before if name in self.frozen}, after, _FROZEN)
         self._sums, self._noisy = {}, []
         if any(one.wrong for one in judged) and all(one.judgement.verdict is Verdict.MATCH for one in updates) and self._decide(updated, after):
             judged = [one.left_out(Verdict.SKIPPED, _CHANGED) if one.wrong else one for one in judged]
@@ -335,15 +338,18 @@ class WholeComparison:
         after, runs = self.optimizer.step({name: before[name].astype(np.float64) for name in self.trained}, grads, noisy, clip)
         return {name: (after[name], Bound(terms_of_runs(after[name], [own[name] for own in runs], self.precision), 1.0)) for name in self.trained}
 
-    def _unchanged(self, before: Arrays, after: Arrays) -> list[_Judged]:
-        return [_Judged(equal(self._place(name), Kind.UPDATE, after[name], value, self.precision), name) for name, value in before.items()]
+    def _unchanged(self, before: Arrays, after: Arrays, why: str) -> list[_Judged]:
+        """Return the judgements on parameters that must not change; ``why`` is said of those that do."""
+        found = {name: equal(self._place(name), Kind.UPDATE, after[name], value, self.precision) for name, value in before.items()}
+        return [_Judged(replace(one, reason=one.reason or why) if one.verdict is Verdict.MISMATCH else one, name) for name, one in found.items()]
 
     def _placed(self, wrong: Sequence[_Judged], judged: Sequence[_Judged], events: Sequence[Event], call: Call) -> tuple[Judgement, str]:
         """Return the first wrong judgement, at the layer where the step goes wrong if the subject's layers show it, and the line of its code."""
         first = wrong[0].judgement
         if first.kind is Kind.UPDATE:
             right = [one for one in judged if one.judgement.place.quantity.endswith(".grad") and one.judgement.verdict is Verdict.MATCH]
-            return replace(first, reason=first.reason or (_UPDATE if right else _UPDATE_OR_GRADIENT)), self.subject.source
+            usual = _NO_OPTIMIZER if self.oracle is None else _UPDATE if right else _UPDATE_OR_GRADIENT
+            return replace(first, reason=first.reason or usual), self.subject.source
         forward = not first.place.quantity.endswith(".grad")
         found = parted(events, self.reference.recorded(call.astype(np.float64)), forward, self.precision)
         if found is None:

@@ -52,6 +52,15 @@ def test_error_ends_with_the_line_to_add() -> None:
     assert str(error.value).endswith("return WholeStep(lambda x, labels: network.METHOD(x, labels), network)")
 
 
+def test_step_that_takes_more_than_a_batch() -> None:
+    """A method that returns the loss alone does not take its place, because it leaves the parameters as they are."""
+    network = with_methods(step=lambda x, labels, rate: 1, loss_and_grads=lambda x, labels: 2)
+    with pytest.raises(ConventionError, match=r"Net.step takes a batch \(x, labels\) and also rate") as error:
+        as_whole_step(network, BATCH, trains=True)
+    assert str(error.value).endswith("return WholeStep(lambda x, labels: network.step(x, labels, RATE), network)")
+    assert as_whole_step(network, BATCH, trains=False).step(0, 0) == 2
+
+
 def test_nothing_was_returned() -> None:
     with pytest.raises(ConventionError, match="subject returned None"):
         as_whole_step(None, BATCH, trains=True)

@@ -11,9 +11,11 @@ from torch import nn
 
 from crosscheck.adapters.network import Network, Part
 from crosscheck.adapters.whole_step import WholeStep
+from crosscheck.core.arguments import Target
 from crosscheck.core.operation import PairError
 from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.pairs.prepare import prepare
+from crosscheck.pairs.prepare_whole import PreparedWhole
 from crosscheck.run.check import check_pair
 from tests.support.hand_written import AttributesMLP
 from tests.support.model_pairs import (
@@ -102,3 +104,23 @@ def test_fresh_network_starts_where_it_is_told() -> None:
     params, start = ready.fresh("float32", 0).params, ready.start("float32", 0)
     assert all(np.array_equal(params[name], value) and params[name].dtype == np.float32 for name, value in start.items())
     assert ready.reference_names[0].startswith("PyTorch")
+
+
+class Columns:
+    """Two matrices of the same lengths, of which the one that is used last is kept first."""
+
+    def __init__(self) -> None:
+        self.readout, self.U = np.ones((3, 4)), np.ones((4, 3))
+
+    def train_step(self, x: Any, y: Any) -> float:
+        loss = (x @ self.U.T @ self.readout.T - y) ** 2
+        return float(loss.mean())
+
+
+def test_the_loss_tells_which_of_two_parameters_is_which() -> None:
+    reference = nn.Sequential(nn.Linear(3, 4, bias=False), nn.Linear(4, 3, bias=False))
+    ready = prepare(ModelPair(Columns, reference, nn.MSELoss(), inputs={"x": (5, 3), "y": Target((5, 3))}))
+    assert isinstance(ready, PreparedWhole)
+    assert ready.subject is not None
+    assert {name: one.name for name, one in ready.subject.params.items()} == {"readout": "1.weight", "U": "0.weight"}
+    assert ready.inferred[-1] == "which is which of the parameters of equal length was found by the loss of a first step"

@@ -121,13 +121,14 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "hidden gradient": ({"kind": replaced(gradients=halved), "hidden": True}, "step 1, Linear.weight", "your code shows no gradients"),
     "update": ({"kind": replaced(update=without_momentum)}, "step 2, Linear.bias", "its gradient is right; the update is another"),
     "clipping left out": ({"clip": norm}, "step 1, Linear.bias", "its gradient is right; the update is another"),
-    "updates what is frozen": ({"frozen": ["bias"]}, "step 1, Linear.bias", ""),
+    "updates what is frozen": ({"frozen": ["bias"]}, "step 1, Linear.bias", "it is declared as frozen"),
+    "updates before the optimizer acts": ({"accumulate": 3}, "step 1, Linear.weight", "declared is one update after 3 steps"),
     "gradient without an update": (
         {"kind": replaced(gradients=halved, update=lambda net: None), "optimizer": None},
         "step 1, Linear.weight.grad",
         "",
     ),
-    "updates unasked": ({"optimizer": None}, "step 1, Linear.bias", ""),
+    "updates unasked": ({"optimizer": None}, "step 1, Linear.bias", "no optimizer is declared"),
 }
 
 
