@@ -1,6 +1,6 @@
 """Recognise how an optimizer is called that is declared without an adapter: each way is tried on two tiny steps.
 
-A way works if every parameter changes in both steps and keeps its shape. Ways that lead to the same numbers are one way. If not exactly one is left,
+A way works if every parameter has changed after both and keeps its shape. Ways that lead to the same numbers are one way. If not exactly one is left,
 the error lists the ways to declare one.
 """
 
@@ -59,7 +59,7 @@ def recognise_optimizer(subject: Any, shapes: Mapping[str, Shape]) -> tuple[Opti
     methods = "" if callable(subject) else f"; its methods are {methods_in_words(subject)}"
     raise ConventionError(
         f"{name} is not an optimizer that crosscheck can call: in no usual way do two steps change every parameter{methods}; say how to call it:\n"
-        + "\n".join(f"    subject={text}" for text in _templates(subject, name))
+        + "\n".join(f"    subject={text}" for text in _templates(subject, name, shapes))
     )
 
 
@@ -82,20 +82,26 @@ def _ways(subject: Any) -> Iterator[_Way]:
                 yield f"Updater({name}(...){_method(step, 'update')}{_as(takes, 'dict')})", Updater(subject, step, takes)
 
 
-def _templates(subject: Any, name: str) -> list[str]:
-    """Return declarations to fill in, the likeliest first."""
+def _templates(subject: Any, name: str, shapes: Mapping[str, Shape]) -> list[str]:
+    """Return declarations to fill in, the likeliest first: for a function, those that work with a third argument, a learning rate."""
     objects = [f"Updater({name}(...), 'METHOD')", f"Updater({name}(...), 'METHOD', takes='list')", f"Updater({name}(...), 'METHOD', takes='array')"]
     holding = [f"Holding(lambda params: {name}(params, lr=0.1))", f"Holding(lambda params: {name}(params, lr=0.1), takes='list')"]
-    functions = [
-        f"Updater(lambda params, grads: {name}(params, grads, 0.1))",
-        f"Updater(lambda params, grads: {name}(params, grads, 0.1), takes='list')",
-        f"Updater(lambda w, dw: {name}(w, dw, 0.1), takes='array')",
-        f"UpdateFunction({name}, {{'learning_rate': 0.1}})",
-        f"UpdateFunction({name}, {{}}, takes='dict')",
-    ]
     if isinstance(subject, type):
         return [*holding, *objects]
-    return [*functions, *holding] if is_function(subject) else [*objects, *holding]
+    if not is_function(subject):
+        return [*objects, *holding]
+
+    def at_rate(params: Any, grads: Any) -> Any:
+        return subject(params, grads, 0.1)
+
+    functions = {
+        f"Updater(lambda params, grads: {name}(params, grads, 0.1))": Updater(at_rate),
+        f"Updater(lambda params, grads: {name}(params, grads, 0.1), takes='list')": Updater(at_rate, takes="list"),
+        f"Updater(lambda w, dw: {name}(w, dw, 0.1), takes='array')": Updater(at_rate, takes="array"),
+        f"UpdateFunction({name}, {{'learning_rate': 0.1}})": UpdateFunction(subject, {"learning_rate": 0.1}),
+        f"UpdateFunction({name}, {{}}, takes='dict')": UpdateFunction(subject, {}, "dict"),
+    }
+    return [*sorted(functions, key=lambda text: _tried(functions[text], shapes) is None), *holding]
 
 
 def _tried(convention: OptimizerConvention, shapes: Mapping[str, Shape]) -> list[Array] | None:
@@ -103,25 +109,25 @@ def _tried(convention: OptimizerConvention, shapes: Mapping[str, Shape]) -> list
     rng = np.random.default_rng(0)
     params, *grads = ({name: rng.standard_normal(shape) for name, shape in shapes.items()} for _ in range(3))
     results: list[Array] = []
-    before: dict[str, Array] = {name: value.copy() for name, value in params.items()}
+    start: dict[str, Array] = {name: value.copy() for name, value in params.items()}
     try:
         with contained("trying it"), np.errstate(all="ignore"):
             stepper = convention.stepper(dict(params))
             for given in grads:
                 stepper.step({name: value.copy() for name, value in given.items()})
                 after = stepper.params()
-                if not all(_stepped(before[name], after[name]) for name in before):
+                if not all(_alike(value, after[name]) for name, value in start.items()):
                     return None
-                before = {name: np.array(after[name]) for name in before}
-                results.extend(before.values())
+                results.extend(np.array(after[name]) for name in start)
     except (SubjectError, ConventionError):
         return None
-    return results
+    # The first step alone may change nothing, as with a learning rate that rises from 0.
+    return None if any(_same([before], [after]) for before, after in zip(start.values(), results[len(start) :], strict=True)) else results
 
 
-def _stepped(before: Array, after: Any) -> bool:
-    """Return whether a parameter is an array of the same shape with other numbers."""
-    return isinstance(after, np.ndarray) and after.shape == before.shape and after.dtype.kind == "f" and not np.array_equal(before, after)
+def _alike(before: Array, after: Any) -> bool:
+    """Return whether an optimizer left an array of floats with the shape of the parameter."""
+    return isinstance(after, np.ndarray) and after.shape == before.shape and after.dtype.kind == "f"
 
 
 def _same(one: list[Array], other: list[Array]) -> bool:

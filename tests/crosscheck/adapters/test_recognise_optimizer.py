@@ -270,6 +270,24 @@ class Two(Stateful):
             params[name] -= 2 * RATE * grads[name]
 
 
+class Warm(Stateful):
+    """Its first step changes nothing, because its learning rate rises from 0."""
+
+    def update(self, params: Any, grads: Any) -> None:
+        for name in params:
+            params[name] -= RATE * self.velocities.get("steps", 0) * grads[name]
+        self.velocities["steps"] = 1
+
+
+def test_first_step_that_changes_nothing() -> None:
+    assert recognise_optimizer(Warm(), SHAPES)[1] == "Updater(Warm(...))"
+
+
+def list_without_a_rate(params: Any, grads: Any, lr: float) -> None:
+    for param, grad in zip(params, grads, strict=True):
+        param -= lr * grad  # noqa: PLW2901 - in place
+
+
 def rate_is_missing(params: Any, grads: Any, lr: float) -> Any:
     return {name: params[name] - lr * grads[name] for name in params}
 
@@ -297,6 +315,16 @@ def rate_is_missing(params: Any, grads: Any, lr: float) -> Any:
                 "    subject=UpdateFunction(rate_is_missing, {'learning_rate': 0.1})",
             ],
             id="function",
+        ),
+        pytest.param(
+            list_without_a_rate,
+            [
+                "list_without_a_rate is not an optimizer that crosscheck can call: in no usual way do two steps change every parameter; "
+                "say how to call it:",
+                "    subject=Updater(lambda params, grads: list_without_a_rate(params, grads, 0.1), takes='list')",
+                "    subject=Updater(lambda params, grads: list_without_a_rate(params, grads, 0.1))",
+            ],
+            id="function of lists",
         ),
         pytest.param(
             type("Held", (), {}),
