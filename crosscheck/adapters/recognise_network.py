@@ -11,7 +11,7 @@ from typing import Any
 from crosscheck.adapters.convention import ConventionError, methods_in_words, positional
 from crosscheck.adapters.layer_object import LayerObject
 from crosscheck.adapters.network import Network, Part
-from crosscheck.adapters.whole_step import WholeStep
+from crosscheck.adapters.whole_step import WholeStep, returns_arrays
 
 STEPS = (
     "train_step",
@@ -122,7 +122,7 @@ class _Layers:
 
 def _with_own_params(declared: WholeStep) -> WholeStep:
     """Return how a network is trained by a function ``step(params, *batch)`` that returns the loss and new parameters, in any order."""
-    kept = {"params": declared.params() if callable(declared.params) else declared.params}
+    kept = {"params": declared.params() if returns_arrays(declared.params) else declared.params}
 
     def step(*batch: Any) -> Any:
         returned = declared.step(kept["params"], *batch)

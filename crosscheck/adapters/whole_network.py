@@ -7,6 +7,7 @@ the gradients.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,17 @@ from crosscheck.adapters.layout import Layout, Parameter, to_subject
 from crosscheck.adapters.naming import is_statistic
 from crosscheck.adapters.object_graph import Path, arrays_in, read
 from crosscheck.adapters.train_step import one_number, same_parameters
-from crosscheck.adapters.whole_step import WholeStep
+from crosscheck.adapters.whole_step import WholeStep, returns_arrays
 from crosscheck.core.guard import SubjectError, as_array, contained, source
 from crosscheck.core.operation import Labels, Shape
 from crosscheck.core.precision import Array
 
 Batch = Mapping[str, npt.NDArray[Any]]
 """The arrays of a batch by name, in the order in which a training step takes them; the last is the target."""
+
+
+LOSSES = ("loss", "train_loss", "total_loss", "cost")
+"""Names in common use for the loss in a dict of several results."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,8 @@ class WholeNetwork:
     def grads(self, dtype: np.dtype[Any]) -> dict[str, Array]:
         """Return copies of the gradients that the last step returned or left behind; a parameter without one is missing."""
         with contained("reading the gradients"):
+            if returns_arrays(self._declared.grads):
+                self._declared.grads()  # what it raises is an error now, after a step
             root = self._root
             found = {name: self._places.params[name].read_grad(root) for name in self._params} | self._returned
         shown = {name: parameter for name, parameter in self._params.items() if found.get(name) is not None}
@@ -163,7 +170,9 @@ class WholeNetwork:
         several = list(returned) if isinstance(returned, tuple | list) else [returned]
         self._returned = next((dict(one) for one in several if isinstance(one, Mapping) and set(one) & set(self._params)), {})
         loss = several[0] if several else None
-        return None if loss is None or isinstance(loss, Mapping) else one_number(as_array(loss, "the loss", dtype)).astype(dtype)
+        if isinstance(loss, Mapping):
+            loss = next((loss[name] for name in LOSSES if name in loss), None)
+        return None if loss is None else one_number(as_array(loss, "the loss", dtype)).astype(dtype)
 
     def step(self, x: Array, labels: Labels) -> Array:
         """Do one training step on a batch of inputs and labels, and return the loss; raise :class:`SubjectError` if there is none."""
@@ -185,14 +194,17 @@ class WholeNetwork:
 
 
 def _root(declared: WholeStep) -> Any:
-    """Return the object graph that holds a network's arrays now."""
+    """Return the object graph that holds a network's arrays now. Gradients may be missing, as before the first step."""
     kept = {"params": declared.params, "grads": declared.grads, "buffers": declared.buffers}
-    if (
-        declared.grads is None
-        and declared.buffers is None
-        and not callable(declared.params)
-        and not isinstance(declared.params, Mapping | list | tuple)
-    ):
+    if declared.grads is None and declared.buffers is None and not returns_arrays(declared.params) and not _collects(declared.params):
         return declared.params
-    with contained("reading the network's arrays"):
-        return {name: value() if callable(value) else value for name, value in kept.items() if value is not None}
+    found = dict[str, Any]()
+    for name, value in kept.items():
+        with suppress(SubjectError) if name == "grads" else nullcontext(), contained("reading the network's arrays"):
+            if value is not None:
+                found[name] = value() if returns_arrays(value) else value
+    return found
+
+
+def _collects(value: Any) -> bool:
+    return isinstance(value, Mapping | list | tuple)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import isroutine
 from typing import Any
 
-from crosscheck.adapters.convention import ConventionError
+from crosscheck.adapters.convention import ConventionError, positional
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,8 @@ class WholeStep:
     Parameters
     ----------
     step : callable
-        Gets a batch and its labels, does one training step, and returns the loss before the update. It may also get the parameters first,
-        ``step(params, x, labels)``, and return the loss and new parameters.
+        Gets a batch and its labels, does one training step, and returns the loss before the update, alone, first among other results, or as
+        ``"loss"`` in a dict. It may also get the parameters first, ``step(params, x, labels)``, and return the loss and new parameters.
     params : dict, list, object or callable
         The dict or list of parameters, whose arrays are updated in place or replaced; an object with its parameters somewhere in it, such as the
         network; or a callable that returns one of these, with the current arrays, not copies.
@@ -52,3 +54,10 @@ class WholeStep:
     def __post_init__(self) -> None:
         if not callable(self.step):
             raise ConventionError(f"WholeStep's step is a {type(self.step).__name__}, expected a function of a batch and its labels")
+
+
+def returns_arrays(given: Any) -> bool:
+    """Return whether something declared is a function that returns arrays, and no object that has them, such as a network with ``__call__``."""
+    if isroutine(given) or isinstance(given, functools.partial):
+        return True
+    return callable(given) and not any(one.default is one.empty for one in positional(given))

@@ -69,12 +69,13 @@ class TrainedSubject:
         return network
 
     def keeps(self, dtype: str, start: Arrays, batch: Batch) -> bool:
-        """Return whether the subject computes in a precision that its factory does not know of: parameters that are set in it keep it."""
+        """Return whether the subject computes in a precision that its factory does not know of: parameters set in it keep it, and so do gradients."""
         try:
             network = self.made(dtype, start)
             network.train(network.arguments(batch), np.dtype(dtype))
             predicted = [network.predict(batch, np.dtype(dtype))] if network.predicts else []
-            return all(value.dtype.kind in "iu" or value.dtype == dtype for value in (*network.params.values(), *predicted))
+            shown = [*network.params.values(), *network.grads(np.dtype(dtype)).values(), *predicted]
+            return all(value.dtype.kind in "iu" or value.dtype == dtype for value in shown)
         except SubjectError:
             return False
 

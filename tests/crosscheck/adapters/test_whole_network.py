@@ -95,3 +95,40 @@ def test_parameter_that_is_gone() -> None:
     del net.W
     with pytest.raises(SubjectError, match="the network's W is missing"):
         _ = network.params
+
+
+class Called(Net):
+    """A network that is called, as layers often are."""
+
+    def __call__(self, x: Any) -> Any:
+        return x @ self.W
+
+
+def test_network_that_can_be_called_is_no_function_of_its_parameters() -> None:
+    step = WholeStep(lambda x, y: 0.0, Called())
+    own, _ = shapes_in(step, places_in(step, step, 1))
+    assert own == {"W": (2, 3)}
+
+
+def test_gradients_are_asked_for_before_there_are_some() -> None:
+    """What is missing before the first step is an error after it."""
+
+    def made() -> WholeStep:
+        kept = dict[str, Any]()
+        return WholeStep(lambda x, y: kept.update(grad=np.ones(2)), {"w": np.ones(2)}, grads=lambda: {"w": kept["grad"]})
+
+    trained, declared = made(), made()
+    trained.step(0, 0)
+    network = WholeNetwork(declared, places_in(declared, trained, 1), {"w": Parameter("w", Layout())}, {}, {})
+    network.load({"w": np.zeros(2)})
+    with pytest.raises(SubjectError, match="reading the gradients raised KeyError"):
+        network.grads(DOUBLE)
+    network.train([0, 0], DOUBLE)
+    assert (network.grads(DOUBLE)["w"] == 1).all()
+
+
+@pytest.mark.parametrize("given", [{"accuracy": 1.0, "loss": 0.5}, ({"loss": 0.5}, 1.0), 0.5], ids=["dict", "first", "alone"])
+def test_loss_in_what_the_step_returns(given: Any) -> None:
+    step = WholeStep(lambda x, y: given, {"w": np.ones(2)})
+    network = WholeNetwork(step, places_in(step, step, 1), {"w": Parameter("w", Layout())}, {}, {})
+    assert network.train([0, 0], DOUBLE) == 0.5

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from crosscheck.adapters.network import Network, Part
@@ -124,3 +125,24 @@ def test_the_loss_tells_which_of_two_parameters_is_which() -> None:
     assert ready.subject is not None
     assert {name: one.name for name, one in ready.subject.params.items()} == {"readout": "1.weight", "U": "0.weight"}
     assert ready.inferred[-1] == "which is which of the parameters of equal length was found by the loss of a first step"
+
+
+class InTwoPrecisions:
+    """Gradients are kept in the precision of the first parameters, whatever the parameters are set to later."""
+
+    def __init__(self) -> None:
+        self.W = np.ones((2, 3))
+        self.dW = np.zeros((2, 3))
+
+    def train_step(self, x: Any, y: Any) -> Any:
+        error = x @ self.W.T - y
+        self.dW[...] = 2 * error.T @ x / error.size
+        self.W = self.W - self.W.dtype.type(0.1) * self.dW.astype(self.W.dtype)
+        return (error**2).mean()
+
+
+def test_precision_that_the_gradients_do_not_keep_is_left_out() -> None:
+    settings: dict[str, Any] = {"inputs": {"x": (5, 3), "y": Target((5, 2))}, "optimizer": lambda params: torch.optim.SGD(params, lr=0.1)}
+    ready = prepare(ModelPair(InTwoPrecisions, nn.Linear(3, 2, bias=False), nn.MSELoss(), **settings))
+    assert isinstance(ready, PreparedWhole)
+    assert ready.dtypes == ["float64"]
