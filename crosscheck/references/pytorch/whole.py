@@ -37,6 +37,7 @@ class _WithLoss(nn.Module):
     def __init__(self, network: nn.Module, loss: Callable[..., torch.Tensor]) -> None:
         super().__init__()
         self.network, self.loss = network, loss
+        self.__name__ = f"{title(network)} with its loss"  # for messages
 
     def forward(self, *batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the loss and the network's output; in evaluation mode also what may be predicted instead of the output.
