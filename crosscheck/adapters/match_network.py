@@ -165,9 +165,18 @@ def _no_partners(ours: Shapes, theirs: Shapes) -> str:
     mine, its = (Counter(_lengths(shape) for shape in every.values()) for every in (ours, theirs))
     heading = f"the parameters do not correspond (your code: {shown(ours)}; reference: {shown(theirs)})"
     missing = next((name for name in reversed(list(theirs)) if _lengths(theirs[name]) in its - mine), next(iter(theirs), "NAME"))
+    if not ours:
+        return f'{heading}; say what holds your arrays, a dict, a list or an object:\n    WholeStep(step, {{"W1": W1, "b1": b1}})'
     if not mine - its:
         return f'{heading}; if your code does without one of them, hold it at zero in the reference, too:\n    frozen=["{missing}"]'
     odd = next(name for name in ours if _lengths(ours[name]) in mine - its)
+    if len(ours) > len(theirs):
+        return (
+            f'{heading}; some of yours are no parameters: give the others alone:\n    WholeStep(step, lambda: {{"W1": network.W1, "b1": network.b1}})'
+        )
+    if len(ours) < len(theirs):
+        parts = f'"{missing}": {odd.rpartition(".")[2]}[...].reshape{theirs[missing]}'
+        return f"{heading}; if one of yours holds several, give its parts, without copying them:\n    WholeStep(step, lambda: {{{parts}, ...}})"
     return f'{heading}; declare those that do not fit by their lengths:\n    names={{"{odd}": "{missing}: PATTERN"}}, such as "weight: i o -> o i"'
 
 

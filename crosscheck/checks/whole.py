@@ -76,8 +76,10 @@ def _predictions(name: str, run: WholeRun, prepared: PreparedWhole, dtype: str, 
     comparison = run.comparison
     if not comparison.subject.predicts:
         return CheckResult(name, Verdict.SKIPPED, _NO_PREDICTION)
-    if run.failed or not run.ended or comparison.first is not None or comparison.lost:
+    if run.failed or comparison.first is not None:
         return CheckResult(name, Verdict.SKIPPED, "does not apply: the training steps are not right")
+    if not run.ended or comparison.lost:
+        return CheckResult(name, Verdict.SKIPPED, "does not apply: the training steps were not compared to their end")
     (batch,) = prepared.batches(dtype, seed + 1, 1)
     try:
         judgement = comparison.predict(batch)

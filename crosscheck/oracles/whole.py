@@ -19,6 +19,10 @@ PREDICTIONS = (PREDICTION, "output.softmax over classes", "output.softmax over t
 """The quantities in evaluation mode, beside the loss: the network's output, and what a network may predict instead of it."""
 
 
+class LossError(RuntimeError):
+    """The loss fails, or is no number that depends on the network's output."""
+
+
 class Recorded(NamedTuple):
     """An array that a network computes in a step."""
 

@@ -98,6 +98,10 @@ class ModelPair(Declaration):
         if not callable(self.subject):
             raise self.error(f"subject is a {type(self.subject).__name__}, expected a function that returns a fresh network each time it is called")
         self._expect_optimizer()
+        if isinstance(self.frozen, str):
+            raise self.error(f"frozen is {self.frozen!r}, expected a list: frozen=[{self.frozen!r}]")
+        if not isinstance(self.inputs, Mapping):
+            raise self.error(f"inputs is a {type(self.inputs).__name__}, expected the arrays of a batch by name, such as {{'x': (8, 4), 'y': (8,)}}")
         if self.inputs and (self.shape or self.classes):
             raise self.error("inputs and shape are both given; shape and classes are for a single input with labels: leave one out")
         if not self.inputs and (not self.shape or any(not isinstance(size, int) or size < 1 for size in self.shape)):
@@ -106,9 +110,12 @@ class ModelPair(Declaration):
             raise self.error(f"classes is {self.classes!r}, expected the number of classes; for targets of another kind declare inputs={{...}}")
         for name, count in (("steps", self.steps), ("accumulate", self.accumulate)):
             if not isinstance(count, int) or count < 1:
-                raise self.error(f"{name} is {count!r}, expected at least 1")
+                raise self.error(f"{name} is {count!r}, expected a whole number, at least 1")
 
     def _expect_optimizer(self) -> None:
+        for name, given in (("schedule", self.schedule), ("clip", self.clip)):
+            if given is not None and self.lr is None and self.optimizer is None:
+                raise self.error(f"{name} is given without an optimizer; declare optimizer= or lr=, or leave it out")
         if self.lr is None:
             if self.momentum or self.dampening or self.nesterov or self.weight_decay:
                 raise self.error("momentum, dampening, nesterov and weight_decay need lr; an optimizer gets its settings itself")

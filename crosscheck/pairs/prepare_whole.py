@@ -13,7 +13,7 @@ from crosscheck.adapters.whole_network import WholeNetwork
 from crosscheck.core.arguments import Case
 from crosscheck.core.operation import DTYPES, OUTPUT, Call, RefusedError
 from crosscheck.core.precision import Array
-from crosscheck.oracles.whole import PREDICTION
+from crosscheck.oracles.whole import PREDICTION, LossError
 from crosscheck.pairs.declaration import Ready
 from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.pairs.trained_subject import Batch, TrainedSubject, batch_of, case_of, first_dtype, takes_dtype, trained_subject
@@ -76,14 +76,21 @@ class PreparedWhole(Ready):
     def first_loss(self, params: Mapping[str, Array], batch: Batch) -> float:
         """Return the reference's loss for a batch; raise ``PairError`` if it does not compute a single number."""
         network = self.reference.network
-        call = Call({}, network.outer(params), None, batch, network.outer(network.buffers), tuple(batch), (OUTPUT, PREDICTION)).astype(np.float64)
+        one, buffers = {OUTPUT: np.ones(())}, network.outer(network.buffers)
+        call = Call({}, network.outer(params), one, batch, buffers, tuple(batch), (OUTPUT, PREDICTION)).astype(np.float64)
         try:
-            loss = network.training.vjp(call)[OUTPUT]
+            return float(network.training.vjp(call)[OUTPUT].reshape(()))
+        except RefusedError as error:
+            of_loss = isinstance(error.__cause__, LossError)
+            raise self.pair.error(error.__cause__ if of_loss else f"{error}; the arrays of a batch have to fit the reference") from error
+
+    def try_optimizer(self) -> None:
+        """Do a step of the optimizer; raise ``PairError`` if optimizer, schedule or clipping cannot be used."""
+        start = {name: value.astype(np.float64) for name, value in self.start("float64", 0).items() if name not in self.frozen}
+        try:
+            self.reference.optimizer(start, 0.0).step(start, {name: np.ones(value.shape) for name, value in start.items()}, [])
         except RefusedError as error:
             raise self.pair.error(error) from error
-        if loss.size != 1:
-            raise self.pair.error(f"the reference's loss has the shape {loss.shape}, expected one number; take the mean or the sum over the batch")
-        return float(loss.reshape(()))
 
 
 def prepare_whole(pair: ModelPair) -> PreparedWhole:
@@ -97,6 +104,7 @@ def prepare_whole(pair: ModelPair) -> PreparedWhole:
     draft, dtype = PreparedWhole(pair, reference, case, elements), first_dtype(pair)
     batch = batch_of(pair, case, np.random.default_rng(0), dtype)
     draft.first_loss(draft.start("float64", 0), batch)
+    draft.try_optimizer()
 
     def first_loss(subject: TrainedSubject) -> tuple[float | None, float]:
         start = replace(draft, subject=subject).start(dtype, 0)

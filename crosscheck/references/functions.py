@@ -89,8 +89,10 @@ def optimizer_of(make: Callable[[Any], Any], params: Any, fits: Callable[[Any], 
     """
     try:
         optimizer = make(params)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise RefusedError(f"the reference optimizer could not be made from {given}: {error}") from error
+    except (*REFUSALS, AttributeError, KeyError) as error:
+        raise RefusedError(
+            f"the reference optimizer could not be made from {given}: {error}; expected a function such as lambda params: {example}"
+        ) from error
     if fits(optimizer):
         return optimizer
     raise RefusedError(

@@ -157,7 +157,7 @@ def check_rows(check: Facts) -> Iterator[tuple[str, str]]:
         yield from rows(first)
     if check["reason"] and not (first and first["reason"]):
         yield "found", check["reason"]
-    if check["check"].startswith(CONTRACT):
+    if check["check"].startswith(CONTRACT) and check["verdict"] != "undecided":
         yield "looks for", check["about"]
     if check["expected_difference"]:
         yield "expected", check["expected_difference"]

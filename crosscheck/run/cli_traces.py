@@ -58,7 +58,7 @@ def trace(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             doing = progress.tasks[0].description or options.files[0]
             raise UsageError(f"interrupted while recording {doing}; {options.out} was not written") from None
     for recording in recorded.recordings:
-        found = recording.error or f"{len(recording.cases):,} cases of {recording.title}"
+        found = recording.error.removeprefix(f"{recording.name}: ") or f"{len(recording.cases):,} cases of {recording.title}"
         console.print(f"{recording.name}: {found}", markup=False, style="yellow" if recording.error else "")
     console.print(f"the {options.side}'s trace is in {options.out}", markup=False, soft_wrap=True)
     return COULD_NOT_BE_CHECKED if any(recording.error for recording in recorded.recordings) else 0

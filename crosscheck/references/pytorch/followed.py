@@ -53,8 +53,9 @@ class Followed:
     def __init__(self, make: Any, schedule: Any, clip: Any, start: Arrays, underflow: float = 0.0) -> None:
         self._clip, self._underflow, self._steps = clip, underflow, 0
         with double_by_default():
-            self._alone: _Runs = _Unchanged() if make is None else _Alone(make, schedule, start)
-            self._runs: list[_Runs] = [_Unchanged() if make is None else _runs_of(make, schedule, start) for _ in SCALES]
+            still = make is None or not start  # PyTorch's optimizers refuse an empty list
+            self._alone: _Runs = _Unchanged() if still else _Alone(make, schedule, start)
+            self._runs: list[_Runs] = [_Unchanged() if still else _runs_of(make, schedule, start) for _ in SCALES]
 
     def step(self, before: Arrays, grads: Arrays, noisy: Sequence[Arrays], clip: bool = True) -> tuple[dict[str, Array], list[dict[str, Array]]]:
         """Return the parameters after a step in float64, and in the perturbed runs of each scale, with the runs as their first axis.
@@ -121,6 +122,11 @@ class _Alone:
         self._tensors = {name: tensor(np.asarray(value, np.float64)).requires_grad_() for name, value in start.items()}
         names = ("a list of tensors", "a torch.optim.Optimizer", "torch.optim.SGD(params, lr=0.1)")
         self._optimizer = optimizer_of(make, list(self._tensors.values()), lambda one: isinstance(one, torch.optim.Optimizer), *names)
+        known = {id(value) for value in self._tensors.values()}
+        if any(id(value) not in known for group in self._optimizer.param_groups for value in group["params"]):
+            raise RefusedError(
+                f"the reference optimizer trains other tensors than those that its function gets; make it of these: lambda params: {names[2]}"
+            )
         for group in self._optimizer.param_groups:
             group.update({name: False for name in ("foreach", "fused") if name in group})
         with _refusing("schedule"):

@@ -107,7 +107,7 @@ def _refuse_other_shapes(module: nn.RNNBase, params: Tensors) -> None:
 def _refuse_random(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if isinstance(part, _DropoutNd) and part.training and part.p:
-            where = f" in {type(module).__name__} ({name})" if name else ""
+            where = f" in {title(module)} ({name})" if name else ""
             raise TypeError(
                 f"torch.nn.{type(part).__name__}{where} draws its own mask in training, so that no other code can agree with it; "
                 "let both sides use the same mask, set p=0, or call eval() on the module; only a torch.nn.Dropout that is the whole reference of a "

@@ -18,8 +18,8 @@ from torch.overrides import TorchFunctionMode
 from crosscheck.core.arguments import flat
 from crosscheck.core.operation import Arrays, Call, Oracle
 from crosscheck.oracles.optimizers import Settings
-from crosscheck.oracles.whole import Recorded
-from crosscheck.references.functions import title
+from crosscheck.oracles.whole import LossError, Recorded
+from crosscheck.references.functions import REFUSALS, reason_of, title
 from crosscheck.references.pytorch.followed import Followed
 from crosscheck.references.pytorch.optimizers import TorchOptimizer, shifted
 from crosscheck.references.pytorch.oracle import NAME, array, oracle, tensor
@@ -37,7 +37,7 @@ class _WithLoss(nn.Module):
     def __init__(self, network: nn.Module, loss: Callable[..., torch.Tensor]) -> None:
         super().__init__()
         self.network, self.loss = network, loss
-        self.__name__ = f"{title(network)} with its loss"  # for messages
+        self.__name__ = title(network)
 
     def forward(self, *batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the loss and the network's output; in evaluation mode also what may be predicted instead of the output.
@@ -47,7 +47,20 @@ class _WithLoss(nn.Module):
         output = self.network(*(batch[:-1] or batch))
         first = flat(output)[0]
         predicted = () if self.training else (first.softmax(min(1, first.dim() - 1)), first.softmax(-1), first.sigmoid())
-        return self.loss(output, batch[-1]), first, *predicted
+        return self._lost(output, first, batch[-1]), first, *predicted
+
+    def _lost(self, output: Any, first: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        try:
+            value = self.loss(output, target)
+        except REFUSALS as error:
+            raise LossError(f"the loss raised {type(error).__name__}: {reason_of(error)}; it gets the reference's output and the target") from error
+        if not isinstance(value, torch.Tensor):
+            raise LossError(f"the loss returned a {type(value).__name__}, expected a tensor of one number")
+        if value.numel() != 1:
+            raise LossError(f"the loss has the shape {tuple(value.shape)}, expected one number; take the mean or the sum over the batch")
+        if first.requires_grad and not value.requires_grad:
+            raise LossError("the loss has no gradient; compute it from the network's output by functions of torch, without detach() and item()")
+        return value
 
 
 @dataclass(frozen=True)
@@ -140,6 +153,8 @@ def whole_network(network: object, loss: object) -> WholeNetwork:
     """Return a module with its loss; ``TypeError`` if they are no module and no function, or if the module draws random numbers."""
     if not isinstance(network, nn.Module):
         raise TypeError(f"the reference is a {type(network).__name__}, expected a torch.nn.Module")
+    if isinstance(loss, type):
+        raise TypeError(f"the loss is the class {loss.__name__}, expected an object: {loss.__name__}()")
     if not callable(loss):
         raise TypeError(f"the loss is a {type(loss).__name__}, expected a torch loss module, or a function of the network's output and the target")
     whole = _WithLoss(copy.deepcopy(network).train(), loss).double()

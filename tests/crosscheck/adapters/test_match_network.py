@@ -94,6 +94,23 @@ def test_error_says_what_to_add(declared: dict[str, str], words: str) -> None:
     assert words in str(error.value)
 
 
+COUNTS: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
+    "none": ({}, 'WholeStep(step, {"W1": W1, "b1": b1})'),
+    "too many": ({"W": (4, 5), "m": (4, 5), "b": (4,)}, 'give the others alone:\n    WholeStep(step, lambda: {"W1": network.W1'),
+    "one holds all": ({"net.theta": (24,)}, 'WholeStep(step, lambda: {"bias": theta[...].reshape(4,), ...})'),
+}
+
+
+@pytest.mark.parametrize("case", COUNTS)
+def test_error_where_there_are_not_as_many(case: str) -> None:
+    """Names alone would not help."""
+    own, words = COUNTS[case]
+    with pytest.raises(MappingError) as error:
+        match_network(own, {"weight": (4, 5), "bias": (4,)}, {}, {})
+    assert words in str(error.value)
+    assert "names=" not in str(error.value)
+
+
 def test_statistics_of_each_kind_in_order() -> None:
     own = {"a.running_mean": (3,), "b.moving_mean": (4,), "a.running_var": (3,)}
     expected = {"1.running_mean": (3,), "1.running_var": (3,), "3.running_mean": (4,), "3.running_var": (4,)}

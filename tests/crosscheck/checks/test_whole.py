@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from crosscheck import Verdict
+from crosscheck.checks.check import Settings
+from crosscheck.checks.whole import WholeRun, comparison_of, predict_check
 from crosscheck.run.check import PairResult
+from tests.support.regression import ready_of
 from tests.support.unshrunk import check
 from tests.support.whole_models import gpt
 from tests.support.whole_models.pairs import MODELS, pair_of
@@ -84,3 +87,10 @@ def test_gradient_that_is_zero_but_for_rounding_is_no_mismatch() -> None:
     object.__setattr__(pair, "reference", gpt.torch_model(qkv_bias=True))
     result = check(pair)
     assert result.verdict is Verdict.MATCH, failures(result)
+
+
+def test_predictions_after_steps_that_did_not_end_are_left_out() -> None:
+    ready = ready_of()
+    ready.runs["float64", 0] = WholeRun(comparison_of(ready, "float64", 0))
+    result = predict_check("float64").run(ready, Settings(seed=0))
+    assert (result.verdict, result.reason) == (Verdict.SKIPPED, "does not apply: the training steps were not compared to their end")

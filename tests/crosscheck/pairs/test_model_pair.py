@@ -27,6 +27,7 @@ from tests.support.model_pairs import (
     updating_pair,
     whole_pair,
 )
+from tests.support.regression import Regression
 
 
 def raising(rng: Any) -> Any:
@@ -90,6 +91,36 @@ def test_declaration_that_does_not_fit(case: str) -> None:
     error = error_of(declared)
     assert error.startswith("model: ")
     assert reason in error
+
+
+SGD = "lambda params: torch.optim.SGD(params, lr=0.1)"
+BESIDE_ANY_MODULE: dict[str, tuple[dict[str, Any], str]] = {
+    "a loss that raises": ({"loss": lambda output, y: output @ y}, "the loss raised RuntimeError: "),
+    "a loss that is a class": ({"loss": nn.MSELoss}, "the loss is the class MSELoss, expected an object: MSELoss()"),
+    "a loss that is no tensor": ({"loss": lambda output, y: 3.0}, "the loss returned a float, expected a tensor of one number"),
+    "a loss of each sample": ({"loss": nn.MSELoss(reduction="none")}, "the loss has the shape (5, 2), expected one number; take the mean"),
+    "a loss without a gradient": ({"loss": lambda output, y: (output.detach() - y).sum()}, "the loss has no gradient"),
+    "a batch of another width": ({"inputs": {"x": (5, 4), "y": (5, 2)}}, "PyTorch"),
+    "inputs without names": ({"inputs": [(5, 3), (5, 2)]}, "inputs is a list, expected the arrays of a batch by name"),
+    "frozen is a text": ({"frozen": "bias"}, "frozen is 'bias', expected a list: frozen=['bias']"),
+    "an optimizer is no function": ({"optimizer": torch.optim.SGD([torch.zeros(1)])}, f"expected a function such as {SGD}"),
+    "an optimizer of other tensors": ({"optimizer": lambda params: torch.optim.SGD([torch.zeros(1)])}, f"make it of these: {SGD}"),
+    "an optimizer that needs a closure": ({"optimizer": torch.optim.LBFGS}, "the reference cannot do a training step"),
+    "clipping that raises": ({"clip": nn.utils.clip_grad_norm_}, "the reference cannot do a training step, clip: "),
+    "a schedule without an optimizer": ({"schedule": print, "optimizer": None}, "schedule is given without an optimizer; declare"),
+    "steps that are no number": ({"steps": 2.5}, "steps is 2.5, expected a whole number, at least 1"),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE_ANY_MODULE)
+def test_declaration_beside_any_module_that_does_not_fit(case: str) -> None:
+    changed, reason = BESIDE_ANY_MODULE[case]
+    given: dict[str, Any] = {"loss": nn.MSELoss(), "inputs": {"x": (5, 3), "y": Target((5, 2))}}
+    given |= {"optimizer": lambda params: torch.optim.SGD(params, lr=0.1), **changed}
+    error = error_of(lambda: ModelPair(Regression, nn.Linear(3, 2), name="model", **given))
+    assert error.startswith("model: ")
+    assert reason in error
+    assert "WithLoss" not in error
 
 
 def test_start_and_batches_depend_on_name_and_seed_alone() -> None:

@@ -211,6 +211,7 @@ def test_undecided_checks_of_one_reason_are_one_row() -> None:
     text = printed(report(alike("undecided", reason="who knows", about="the claim")))
     assert text.count("who knows") == 1
     assert "5 checks, contract-a, contract-b, contract-c, ...: who knows" in text
+    assert "the claim" not in text, "what was not found is not said"
     assert "again a" in text
     assert "again b" not in text
 

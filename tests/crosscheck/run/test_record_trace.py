@@ -27,4 +27,6 @@ def test_trace_holds_what_it_takes_to_compute_elsewhere(folder: Path) -> None:
 def test_pair_without_a_reference_is_not_recorded(folder: Path, side: str, capsys: pytest.CaptureFixture[str]) -> None:
     declare_pair(folder, "crosscheck.Pair(Scale(), None, shapes=[(4, 3)])")
     assert main(["trace", "pairs.py", "--side", side, "--out", "t.safetensors"]) == 2
-    assert "reference" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "reference" in out
+    assert out.count("Scale: ") == 1, "the pair is named once"

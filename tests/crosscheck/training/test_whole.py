@@ -62,6 +62,10 @@ RIGHT: dict[str, tuple[dict[str, Any], set[str]]] = {
     "decay added in place": ({"kind": replaced(update=decaying), "optimizer": decay}, ALL - {"Linear.bias.grad", "Linear.weight.grad"}),
     "no loss": ({"kind": replaced(loss=lambda net, error: None)}, ALL - {"loss.output"}),
     "nothing is updated": ({"kind": replaced(update=lambda net: None), "optimizer": None}, ALL),
+    "everything is frozen": (
+        {"kind": replaced(update=lambda net: None), "frozen": ["weight", "bias"]},
+        {"loss.output", "Linear.bias", "Linear.weight"},
+    ),
     "a frozen bias": (
         {"kind": replaced(gradients=lambda net, x, error: {"w": error.T @ x, "b": np.zeros_like(net.params["b"])}), "frozen": ["bias"]},
         ALL - {"Linear.bias.grad"},
