@@ -224,7 +224,8 @@ class WholeComparison:
             self._add_noise(context)
             return [*shown.judged, *self._unchanged(before, after, _BETWEEN.format(self.every))]
         if shown.right:
-            grads: Arrays = {name: value.astype(np.float64) for name, value in self._shown().items()}
+            kept = self._shown()
+            grads: Arrays = {name: kept[name].astype(np.float64) for name in self.trained}
         else:
             grads = {name: value for name, (value, _) in self._sums.items()}
             self._add_noise(context)
