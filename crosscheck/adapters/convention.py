@@ -7,9 +7,11 @@ backward, with arrays in the subject's layout. :class:`~crosscheck.adapters.adap
 from __future__ import annotations
 
 import copy
+import dis
 import inspect
+import itertools
 from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +19,9 @@ import numpy as np
 from crosscheck.core.guard import SubjectError, contained
 from crosscheck.core.operation import Arrays, Shape
 from crosscheck.core.precision import Array, Bound
+
+_RETURNS = ("RETURN_VALUE", "RETURN_CONST")
+"""The instructions of Python's bytecode that return a value."""
 
 
 class ConventionError(ValueError):
@@ -193,6 +198,17 @@ def takes(arguments: Sequence[inspect.Parameter], most: int) -> int:
     if any(argument.kind is argument.VAR_POSITIONAL for argument in arguments):
         return most
     return min(sum(argument.default is argument.empty or argument.default is None for argument in arguments), most)
+
+
+def returns_nothing(function: Callable[..., Any]) -> bool:
+    """Return whether the code of a Python function has no ``return`` with a value; false if it has no code that can be read."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    if not isinstance(code, CodeType):
+        return False
+    steps = [step for step in dis.get_instructions(code) if step.opname != "NOP"]
+    # Up to Python 3.11 a constant is loaded and then returned; later, one instruction does both.
+    returned = [before if step.opname == "RETURN_VALUE" else step for before, step in itertools.pairwise(steps) if step.opname in _RETURNS]
+    return bool(returned) and all(step.opname in ("LOAD_CONST", "RETURN_CONST") and step.argval is None for step in returned)
 
 
 def title_of(function: Callable[..., Any]) -> str:

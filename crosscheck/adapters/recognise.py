@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crosscheck.adapters.convention import Convention, ConventionError, expect_instance, methods_in_words
+from crosscheck.adapters.convention import Convention, ConventionError, expect_instance, methods_in_words, returns_nothing
 from crosscheck.adapters.gradient_places import Written
 from crosscheck.adapters.kept import Kept, dotted, find
 from crosscheck.adapters.layer_object import Layer
@@ -121,8 +121,10 @@ def _with_backward(subject: Any, declared: Mapping[str, str], count: int, kept: 
     for params, grads in _DICTS:
         if (own := _arrays_of(subject, params)) and own == _arrays_of(subject, grads):
             return _dicts(subject, params, grads)
-    written = None if observe is None else observe(Layer(subject, {}))
-    found = find(subject, written)
+    found, written = find(subject), None
+    if observe is not None and (found or returns_nothing(subject.forward) or returns_nothing(subject.backward)):
+        written = observe(Layer(subject, {}))
+        found = find(subject, written)
     chosen = _chosen(found, declared, count, kept)
     _expect_one_place(subject, chosen)
     returned = _returned(subject, chosen, written)

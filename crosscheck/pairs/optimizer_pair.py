@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,11 +31,15 @@ class OptimizerPair(Declaration):
 
     Parameters
     ----------
-    subject : Holding, Updater or UpdateFunction
-        The optimizer and how to call it, see :mod:`crosscheck.adapters.optimizers`.
+    subject : object or callable
+        The optimizer: an object, a function that makes one from the parameters, or an update function. How it is called is found by itself where
+        exactly one way works; otherwise declare it: ``Holding``, ``Updater`` or ``UpdateFunction`` of :mod:`crosscheck.adapters.optimizers`.
     reference : callable
         Gets a list of the framework's tensors and returns an optimizer: ``lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)``. A list of
         several references is possible; they have to agree.
+    schedule : callable, optional
+        For references in PyTorch: gets the optimizer and returns a scheduler, which does a step after each step of the optimizer:
+        ``lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20)``. The subject changes its learning rate itself.
     shapes : mapping of str to tuple of int
         Shapes of the parameters to update.
     steps : int
@@ -58,22 +62,18 @@ class OptimizerPair(Declaration):
     name: str = ""
     dtypes: Sequence[str] = DTYPES
     framework: str = ""
+    schedule: Callable[[Any], Any] | None = None
     expected: Mapping[str, str] = field(default_factory=dict)
 
     def validate(self) -> None:
         """Validate the fields that can be checked without preparation; raise :class:`PairError` for the first wrong one."""
         super().validate()
-        if not callable(getattr(self.subject, "stepper", None)):
-            raise self.error(
-                f"{type(self.subject).__name__} is not an optimizer that crosscheck can call; say how to call it:\n"
-                "    subject=Holding(lambda params: MyOptimizer(params, lr=0.1))\n"
-                "    subject=Updater(MyOptimizer(lr=0.1))\n"
-                "    subject=UpdateFunction(my_update, {'learning_rate': 0.1})"
-            )
         if self.steps < 1:
             raise self.error(f"steps is {self.steps}, expected at least 1; the state takes effect from the second step on")
         if not self.shapes or any(size < 1 for shape in self.shapes.values() for size in shape):
             raise self.error(f"shapes is {self.shapes!r}, expected a shape for each parameter, such as {_SHAPES}")
+        if self.velocity and self.schedule is not None:
+            raise self.error("velocity cannot be compared while the learning rate changes; leave it out, or leave out the schedule")
         if unknown := [name for name in self.velocity if name not in self.state]:
             raise self.error(
                 f"velocity names {unknown[0]!r}, which is not a declared state; the declared ones are: {', '.join(self.state) or 'none'}"

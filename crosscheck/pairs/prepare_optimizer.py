@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from crosscheck.adapters.optimizers import OptimizerConvention
+from crosscheck.adapters.recognise_optimizer import recognise_optimizer
 from crosscheck.core.operation import DTYPES
 from crosscheck.core.precision import Array
 from crosscheck.pairs.declaration import Ready
@@ -41,7 +42,7 @@ class PreparedOptimizers(Ready):
 def prepare_optimizer(pair: OptimizerPair) -> PreparedOptimizers:
     """Return a prepared pair; raise if the reference does not make an optimizer, or has no state with a declared name."""
     given = pair.reference if isinstance(pair.reference, list | tuple) else [pair.reference]
-    references = [resolved_optimizer(reference, pair.framework) for reference in given]
+    references = [resolved_optimizer(reference, pair.framework, pair.schedule) for reference in given]
     start = {name: np.ones(shape) for name, shape in pair.shapes.items()}
     kept = [reference.oracle.run(start, [start])[0].state for reference in references]
     if not references:
@@ -52,4 +53,5 @@ def prepare_optimizer(pair: OptimizerPair) -> PreparedOptimizers:
                 raise pair.error(f"state[{mine!r}] is {theirs!r}, but the reference's states are: {', '.join(state) or 'nothing'}")
     sizes = sum(int(np.prod(shape)) for shape in pair.shapes.values())
     elements = sizes * (1 + len(pair.state)) * pair.steps * len(GRADIENTS) * len(DTYPES)
-    return PreparedOptimizers(pair, pair.subject, references, elements)
+    convention, way = recognise_optimizer(pair.subject, pair.shapes)
+    return PreparedOptimizers(pair, convention, references, elements, [f"it is called as {way}"] if way else [])

@@ -219,18 +219,23 @@ class OptimizerReference:
     oracle: OptimizerOracle
 
 
-def resolved_optimizer(reference: Any, framework: str = "") -> OptimizerReference:
+def resolved_optimizer(reference: Any, framework: str = "", schedule: Any = None) -> OptimizerReference:
     """Return a reference optimizer ready for use, from a function that gets the parameters and returns a known framework's optimizer.
 
-    Other objects raise :class:`UnknownReferenceError`; ``framework`` is as for :func:`resolved`.
+    Other objects raise :class:`UnknownReferenceError`; ``framework`` is as for :func:`resolved`, ``schedule`` as for PyTorch's optimizers.
     """
     if not callable(reference):
         raise UnknownReferenceError(
             f"the reference has the type {type(reference).__name__}, expected a function of the parameters that returns an optimizer: "
             "lambda params: torch.optim.SGD(params, lr=0.1)"
         )
-    module = _framework_module(framework or package_of(reference), "optimizers")
-    return OptimizerReference(module.NAME, module.optimizer(reference))
+    name = framework or package_of(reference)
+    module = _framework_module(name, "optimizers")
+    if schedule is None:
+        return OptimizerReference(module.NAME, module.optimizer(reference))
+    if name != "torch":
+        raise UnknownReferenceError(f"schedule is for the schedulers of torch.optim; in {name}, give the optimizer a schedule as its learning rate")
+    return OptimizerReference(module.NAME, module.optimizer(reference, schedule))
 
 
 def _by_protocol(reference: Any) -> Reference:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from crosscheck.causes import Cause
 from crosscheck.causes.optimizers import agreeing, explained
 from crosscheck.core.judge import Judgement
 from crosscheck.core.operation import Arrays, RefusedError
-from crosscheck.core.precision import Precision
+from crosscheck.core.precision import Bound, Precision
 from crosscheck.oracles.optimizers.runs import OptimizerOracle
 from crosscheck.oracles.whole import FollowedOptimizer, MakeOracle
 
@@ -19,6 +19,13 @@ CLIPPED_ALONE = "each gradient is clipped by its own norm instead of the norm of
 
 PARAMETERS = 6
 """How many parameters are looked at, the first wrong one among them; each mistake is then tried in a fraction of a second."""
+
+
+FOLLOWING = 3
+"""How many updates after a wrong one are looked at for its cause."""
+
+SAME = 16.0
+"""Parameters that differ by less than this many times what rounding explains in one step are the same after several steps."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,52 @@ class Update:
     grads: Arrays
     clipped: bool
     after: Arrays
+
+
+@dataclass
+class Updates:
+    """The updates of a training so far.
+
+    Attributes
+    ----------
+    make : callable or None
+        Makes the declared optimizer; None if none is declared.
+    wrong : int or None
+        The number of updates up to the first wrong one.
+    """
+
+    make: MakeOracle | None
+    optimizer: FollowedOptimizer
+    precision: Precision
+    start: Arrays = field(default_factory=dict)
+    all: list[Update] = field(default_factory=list)
+    wrong: int | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a further update may help to tell what is wrong with one."""
+        return self.wrong is not None and len(self.all) < self.wrong + FOLLOWING
+
+    def decide(self, shown: Arrays, bounds: Mapping[str, Bound]) -> bool:
+        """Return whether the last update, which is right, shows that its gradients were right, whatever is shown of them after the step.
+
+        It does not if the gradients that are shown would lead to the same parameters, as gradients of twice the size do where only signs count.
+        """
+        if self.make is None or not set(shown) >= set(self.start):
+            return False
+        grads = [_clipped(self.optimizer, update) for update in self.all[:-1]]
+        last = self.make(0).run(self.start, [*grads, {name: shown[name].astype(np.float64) for name in self.start}])[-1].params
+        after = self.all[-1].after
+        return any((np.abs(after[name] - last[name]) > SAME * self.precision.tolerance(bounds[name])).any() for name in self.start)
+
+    def cause(self, first: Judgement, name: str) -> Cause | None:
+        """Return the mistake that explains all updates so far; None if no known mistake does.
+
+        ``first`` is the first mismatch, of the parameter ``name``.
+        """
+        if self.make is None or self.wrong is None or name not in self.start:
+            return None
+        return cause_of_update(self.make, self.optimizer, self.start, self.all, first, name, self.precision)
 
 
 def cause_of_update(

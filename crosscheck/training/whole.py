@@ -8,7 +8,7 @@ subject's state shows in the parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -30,13 +30,8 @@ from crosscheck.oracles.whole import WholeNetwork as Reference
 from crosscheck.training.placement import parted
 from crosscheck.training.predictions import judged_prediction
 from crosscheck.training.record import Record
-from crosscheck.training.update_causes import CLIPPED_ALONE, Update, cause_of_update
-
-FOLLOWING = 3
-"""How many updates after a wrong one are looked at for its cause."""
-
-Expected = Mapping[str, tuple[Array, Bound]]
-"""The expected value of each array by name, with its bound."""
+from crosscheck.training.update_causes import CLIPPED_ALONE, Update, Updates
+from crosscheck.training.whole_gradients import Expected, Judged, ShownGradients, judged_gradients
 
 KINK = "rounding may decide this: a value before a ReLU or among several maxima is as close to its neighbour as rounding errors are large"
 """The reason in a judgement that is undecided because noise of the size of the subject's rounding errors changes the result as much."""
@@ -53,27 +48,6 @@ _FROZEN = "it is declared as frozen, and your code changes it"
 _NO_OPTIMIZER = "no optimizer is declared, and your code changes it: declare optimizer=, or lr="
 _BETWEEN = "your code changes it in a step in which no optimizer acts: declared is one update after {} steps"
 _CHANGED = "it is changed after the backward pass; the updated parameters, which follow from it, are right"
-
-
-SAME = 16.0
-"""Parameters that differ by less than this many times what rounding explains in one step are the same after several steps."""
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """A judgement on one array, and how far the array is from the expected one; None if it was not compared."""
-
-    judgement: Judgement
-    name: str = ""  # the parameter that it belongs to
-    error: Array | None = None
-
-    @property
-    def wrong(self) -> bool:
-        return self.judgement.verdict is Verdict.MISMATCH
-
-    def left_out(self, verdict: Verdict, reason: str) -> _Judged:
-        """Return the judgement without a decision."""
-        return replace(self, judgement=replace(self.judgement, verdict=verdict, reason=reason))
 
 
 @dataclass
@@ -114,14 +88,13 @@ class WholeComparison:
     first: Divergence | None = None
     lost: bool = False
     oracle: MakeOracle | None = None
-    _start: Arrays = field(default_factory=dict, repr=False)  # the parameters before the first update
-    _updates: list[Update] = field(default_factory=list, repr=False)
-    _wrong_update: int | None = None  # the number of updates up to the first wrong one
-    _clipped: bool = False  # whether the subject shows gradients after clipping
-    _clipped_alone: Judgement | None = None  # the worst judgement, if each of them is right but clipped by its own norm
+    _alone: Judgement | None = None  # the worst judgement on gradients that are right but clipped by their own norms
     _sums: dict[str, tuple[Array, Bound]] = field(default_factory=dict, repr=False)  # the expected gradients since the last update
     _bounds: dict[str, Bound] = field(default_factory=dict, repr=False)  # those that were measured last
     _noisy: list[dict[str, Array]] = field(default_factory=list, repr=False)  # the same in perturbed runs, at each scale
+
+    def __post_init__(self) -> None:
+        self._updates = Updates(self.oracle, self.optimizer, self.precision)
 
     @property
     def verdict(self) -> Verdict:
@@ -138,7 +111,7 @@ class WholeComparison:
         """Let the subject do a step on a batch, and judge it."""
         self.steps += 1
         before, statistics = self.subject.params, {**self.buffers, **self.subject.buffers}
-        self._start = self._start or before
+        self._updates.start = self._updates.start or {name: before[name].astype(np.float64) for name in self.trained}
         events: list[Event] = []
         loss = self.subject.train(self.subject.arguments(batch), self.precision.dtype, events)
         if self.first is not None or self.lost:
@@ -158,7 +131,7 @@ class WholeComparison:
         elif wrong:
             placed, source = self._placed(wrong, judged, events, call)
             self.first = Divergence(placed, None, source)
-            self._wrong_update = len(self._updates) if wrong[0].judgement.kind is Kind.UPDATE and not self.steps % self.every else None
+            self._updates.wrong = len(self._updates.all) if wrong[0].judgement.kind is Kind.UPDATE and not self.steps % self.every else None
         self.record.add(one.judgement for one in judged)
         self.buffers = {name: context.expected[self._outer(name)] for name in self.buffers}
 
@@ -176,27 +149,24 @@ class WholeComparison:
 
     def _follow(self, before: Arrays, statistics: Arrays, batch: Batch) -> None:
         """Keep a few updates after a wrong one; with them, what is wrong can be told apart."""
-        if self._wrong_update is None or len(self._updates) >= self._wrong_update + FOLLOWING or self.every > 1:
+        if not self._updates.wanted or self.every > 1:
             return
-        shown: dict[str, Array] = {name: value.astype(np.float64) for name, value in self.subject.grads(self.precision.dtype).items()}
-        if not set(shown) >= set(self.trained) or not any(value.any() for value in shown.values()):
+        shown = self._shown()
+        if not set(shown) >= set(self.trained):
             found = self.reference.training.vjp(self.call(before, statistics, batch).astype(np.float64))
             shown = {name: found[f"{self._outer(name)}.grad"] for name in self.trained}
-        self._updates.append(Update(shown, self._clipped, self.subject.params))
+        self._updates.all.append(Update(shown, self._updates.all[-1].clipped, self.subject.params))
 
     def explain(self) -> None:
         """Look for the cause of a wrong update, or of wrong clipping."""
-        if self.first is not None and self.oracle is not None:
-            self.first = replace(self.first, cause=self._cause(self.oracle, self.first.judgement))
-
-    def _cause(self, oracle: MakeOracle, first: Judgement) -> Cause | None:
-        if (alone := self._clipped_alone) is not None:
-            return Cause("clipped one by one", CLIPPED_ALONE, first.units, alone.units, alone.fraction)
-        name = next((name for name in self.trained if self._place(name)[1:] == first.place[1:]), "")
-        if not name or self._wrong_update is None:
-            return None
-        start = {name: self._start[name].astype(np.float64) for name in self.trained}
-        return cause_of_update(oracle, self.optimizer, start, self._updates, first, name, self.precision)
+        if self.first is None:
+            return
+        first, alone = self.first.judgement, self._alone
+        if alone is not None:
+            cause: Cause | None = Cause("clipped one by one", CLIPPED_ALONE, first.units, alone.units, alone.fraction)
+        else:
+            cause = self._updates.cause(first, next((name for name in self.trained if self._place(name)[1:] == first.place[1:]), ""))
+        self.first = replace(self.first, cause=cause)
 
     def call(self, params: Arrays, statistics: Arrays, batch: Batch) -> Call:
         """Return the call of the reference for a batch, in the subject's precision."""
@@ -223,7 +193,7 @@ class WholeComparison:
                 quick = LayerContext(call, wide, self.reference.training.vjp(wide), self._bounds)
             except RefusedError as error:
                 return LayerContext(call, wide, undecided=str(error))
-            found = [*self._forward(quick, loss), *self._gradients(quick, self._with_gradients(quick))[0]]
+            found = [*self._forward(quick, loss), *self._gradients(quick, self._with_gradients(quick)).judged]
             if all(one.judgement.verdict in (Verdict.MATCH, Verdict.SKIPPED) for one in found):
                 return quick
         context = context_of(self.reference.training, call, self.precision)
@@ -235,7 +205,7 @@ class WholeComparison:
         quantities = {name: f"{self._outer(name)}.grad" for name in self.trained}
         return {name: _added(self._sums.get(name), context.expected[own], context.bounds[own]) for name, own in quantities.items()}
 
-    def _forward(self, context: LayerContext, loss: Array | None) -> Iterator[_Judged]:
+    def _forward(self, context: LayerContext, loss: Array | None) -> Iterator[Judged]:
         """Yield the judgements on the running statistics and the loss."""
         found = {self._outer(name): (self._place(name), value.astype(self.precision.dtype)) for name, value in self.subject.buffers.items()}
         place = Place(self.steps, "loss", OUTPUT)
@@ -243,88 +213,63 @@ class WholeComparison:
             found[OUTPUT] = place, loss
         for quantity, (where, value) in found.items():
             judgement, _ = judge_one(where, Kind.WHOLE, quantity, value, context, Traced(), self.precision)
-            yield _Judged(judgement, quantity, _distance(value, context.expected[quantity]))
+            yield Judged(judgement, quantity, _distance(value, context.expected[quantity]))
         if loss is None:
-            yield _Judged(Judgement(place, Kind.WHOLE, Verdict.SKIPPED, reason=_NO_LOSS))
+            yield Judged(Judgement(place, Kind.WHOLE, Verdict.SKIPPED, reason=_NO_LOSS))
 
-    def _backward(self, context: LayerContext, before: Arrays) -> list[_Judged]:
+    def _backward(self, context: LayerContext, before: Arrays) -> list[Judged]:
         """Return the judgements on the gradients, and on the parameters after the step."""
-        judged, right, clipped = self._gradients(context, self._sums)
-        after = self.subject.params
+        shown, after = self._gradients(context, self._sums), self.subject.params
+        self._alone = shown.alone
         if self.steps % self.every:
             self._add_noise(context)
-            return [*judged, *self._unchanged(before, after, _BETWEEN.format(self.every))]
-        grads = {name: value for name, (value, _) in self._sums.items()}
-        if right:
-            shown = self.subject.grads(self.precision.dtype)
-            grads = {name: shown[name].astype(np.float64) for name in self.trained}
+            return [*shown.judged, *self._unchanged(before, after, _BETWEEN.format(self.every))]
+        if shown.right:
+            kept = self._shown()
+            grads: Arrays = {name: kept[name].astype(np.float64) for name in self.trained}
         else:
+            grads = {name: value for name, (value, _) in self._sums.items()}
             self._add_noise(context)
-        updated = self._updated(before, grads, [] if right else self._noisy, not clipped)
-        self._clipped = clipped
-        self._updates.append(Update(grads, clipped, after))
-        updates = [
-            _Judged(
-                judge(self._place(name), Kind.UPDATE, after[name], *updated[name], self.precision), name, _distance(after[name], updated[name][0])
-            )
-            for name in self.trained
-        ]
+        updated = self._updated(before, grads, [] if shown.right else self._noisy, not shown.clipped)
+        self._updates.all.append(Update(grads, shown.clipped, after))
+        updates = [self._update(name, after[name], *updated[name]) for name in self.trained]
         updates += self._unchanged({name: before[name] for name in before if name in self.frozen}, after, _FROZEN)
         self._sums, self._noisy = {}, []
-        if any(one.wrong for one in judged) and all(one.judgement.verdict is Verdict.MATCH for one in updates) and self._decide(updated, after):
-            judged = [one.left_out(Verdict.SKIPPED, _CHANGED) if one.wrong else one for one in judged]
+        judged = shown.judged
+        if any(one.wrong for one in judged) and all(one.matches for one in updates):
+            bounds = {name: bound for name, (_, bound) in updated.items()}
+            if self._updates.decide(self._shown(), bounds):
+                judged = [one.left_out(Verdict.SKIPPED, _CHANGED) if one.wrong else one for one in judged]
         return [*judged, *updates]
 
-    def _decide(self, updated: Expected, after: Arrays) -> bool:
-        """Return whether the updates, which are right, show that the gradients were right, too, whatever they are after the step.
+    def _update(self, name: str, found: Array, expected: Array, bound: Bound) -> Judged:
+        judgement = judge(self._place(name), Kind.UPDATE, found, expected, bound, self.precision)
+        return Judged(judgement, name, _distance(found, expected))
 
-        They do not if the gradients that are shown would lead to the same parameters, as gradients of twice the size do where only signs count.
-        """
-        shown = {name: value.astype(np.float64) for name, value in self.subject.grads(self.precision.dtype).items()}
-        if self.oracle is None or not set(shown) >= set(self.trained):
-            return False
-        start = {name: self._start[name].astype(np.float64) for name in self.trained}
-        grads = [update.grads if update.clipped else self.optimizer.clipped(update.grads) for update in self._updates[:-1]]
-        last = self.oracle(0).run(start, [*grads, {name: shown[name] for name in self.trained}])[-1].params
-        return any((np.abs(after[name] - last[name]) > SAME * self.precision.tolerance(updated[name][1])).any() for name in self.trained)
-
-    def _gradients(self, context: LayerContext, expected: Expected) -> tuple[list[_Judged], bool, bool]:
-        """Return the judgements on the gradients, whether all are shown and right, and whether they are shown after clipping."""
+    def _shown(self) -> dict[str, Array]:
+        """Return the gradients that the subject shows after a step; none if it has cleared them."""
         shown = self.subject.grads(self.precision.dtype)
-        if not any(value.any() for value in shown.values()):
-            shown = {}  # cleared at the end of the step
-        plain = [self._gradient(name, shown.get(name), *expected[name], None if self.every > 1 else context) for name in self.trained]
-        if not any(one.wrong for one in plain):
-            return plain, all(one.judgement.verdict is Verdict.MATCH for one in plain), False
-        sums = {name: value for name, (value, _) in expected.items()}
-        clipped = self._as_clipped(shown, self.optimizer.clipped(sums), expected)
-        if all(one.judgement.verdict is Verdict.MATCH for one in clipped):
-            return clipped, True, True
-        alone = self._as_clipped(shown, {name: self.optimizer.clipped({name: value})[name] for name, value in sums.items()}, expected)
-        if all(one.judgement.verdict is Verdict.MATCH for one in alone):
-            self._clipped_alone = max((one.judgement for one in alone), key=lambda judgement: judgement.fraction)
-        # Where gradients are clipped, one that is wrong changes the norm, and so the factor of all: those that are right differ by the same factor.
-        factor = _common_factor(shown, sums)
-        scaled = self._as_clipped(shown, {name: factor * value for name, value in sums.items()}, expected)
-        clips = any(not np.array_equal(self.optimizer.clipped(sums)[name], value) for name, value in sums.items())
-        ways = [plain, clipped, scaled] if clips and any(one.wrong for one in scaled) else [plain]
-        return min(ways, key=lambda judged: sum(one.wrong for one in judged)), False, False
+        return shown if any(value.any() for value in shown.values()) else {}
 
-    def _as_clipped(self, shown: Arrays, clipped: Arrays, plain: Expected) -> list[_Judged]:
-        """Return the judgements on gradients that are shown after clipping."""
-        bounds = {name: _in_proportion(clipped[name], *plain[name]) for name in self.trained}
-        return [self._gradient(name, shown.get(name), clipped[name], bounds[name]) for name in self.trained]
+    def _gradients(self, context: LayerContext, expected: Expected) -> ShownGradients:
+        """Return the judgements on the gradients."""
+        shown = self._shown()
 
-    def _gradient(self, name: str, found: Array | None, expected: Array, bound: Bound, context: LayerContext | None = None) -> _Judged:
+        def judged(name: str, value: Array, bound: Bound, own: bool) -> Judged:
+            return self._gradient(name, shown.get(name), value, bound, context if own and self.every == 1 else None)
+
+        return judged_gradients(shown, expected, self.optimizer.clipped, judged)
+
+    def _gradient(self, name: str, found: Array | None, expected: Array, bound: Bound, context: LayerContext | None = None) -> Judged:
         """Return the judgement on a gradient; with a context, the reference in the subject's precision is used, too."""
         place = self._place(name, ".grad")
         if found is None:
-            return _Judged(Judgement(place, Kind.WHOLE, Verdict.SKIPPED, reason=_NO_GRADIENT), name)
+            return Judged(Judgement(place, Kind.WHOLE, Verdict.SKIPPED, reason=_NO_GRADIENT), name)
         if context is None:
             judgement = judge(place, Kind.WHOLE, found, expected, bound, self.precision)
         else:
             judgement, _ = judge_one(place, Kind.WHOLE, f"{self._outer(name)}.grad", found, context, Traced(), self.precision)
-        return _Judged(judgement, name, _distance(found, expected))
+        return Judged(judgement, name, _distance(found, expected))
 
     def _add_noise(self, context: LayerContext) -> None:
         """Add the perturbed gradients of this step to those since the last update."""
@@ -339,12 +284,12 @@ class WholeComparison:
         after, runs = self.optimizer.step({name: before[name].astype(np.float64) for name in self.trained}, grads, noisy, clip)
         return {name: (after[name], Bound(terms_of_runs(after[name], [own[name] for own in runs], self.precision), 1.0)) for name in self.trained}
 
-    def _unchanged(self, before: Arrays, after: Arrays, why: str) -> list[_Judged]:
+    def _unchanged(self, before: Arrays, after: Arrays, why: str) -> list[Judged]:
         """Return the judgements on parameters that must not change; ``why`` is said of those that do."""
         found = {name: equal(self._place(name), Kind.UPDATE, after[name], value, self.precision) for name, value in before.items()}
-        return [_Judged(replace(one, reason=one.reason or why) if one.verdict is Verdict.MISMATCH else one, name) for name, one in found.items()]
+        return [Judged(replace(one, reason=one.reason or why) if one.verdict is Verdict.MISMATCH else one, name) for name, one in found.items()]
 
-    def _placed(self, wrong: Sequence[_Judged], judged: Sequence[_Judged], events: Sequence[Event], call: Call) -> tuple[Judgement, str]:
+    def _placed(self, wrong: Sequence[Judged], judged: Sequence[Judged], events: Sequence[Event], call: Call) -> tuple[Judgement, str]:
         """Return the first wrong judgement, at the layer where the step goes wrong if the subject's layers show it, and the line of its code."""
         first = wrong[0].judgement
         if first.kind is Kind.UPDATE:
@@ -362,11 +307,11 @@ class WholeComparison:
         reason = f"{_IS[event.quantity]} is none that the reference computes{agrees} (layers matched by order and shape)"
         return Judgement(Place(self.steps, event.layer, event.quantity), Kind.WHOLE, Verdict.MISMATCH, event.value.size, reason=reason), event.source
 
-    def _by_kinks(self, context: LayerContext, wrong: list[_Judged]) -> bool:
+    def _by_kinks(self, context: LayerContext, wrong: list[Judged]) -> bool:
         """Return whether decisions at kinks, which rounding may change, explain everything that is wrong."""
         reach = reach_of_kinks(self.reference.training, context.wide, context.expected, self.precision)
 
-        def explained(one: _Judged) -> bool:
+        def explained(one: Judged) -> bool:
             quantity = one.judgement.place.quantity
             own = reach.get(one.name if quantity == OUTPUT else f"{self._outer(one.name)}.grad")
             if own is None or one.error is None or not own.any():
@@ -392,18 +337,3 @@ def _added(before: tuple[Array, Bound] | None, value: Array, bound: Bound) -> tu
         return value, bound
     total = before[0] + value
     return total, Bound(before[1].abs_sum * before[1].n_roundings + bound.abs_sum * bound.n_roundings + np.abs(total), 1.0)
-
-
-def _common_factor(found: Arrays, expected: Arrays) -> float:
-    """Return the factor by which most gradients differ from what is expected."""
-    sizes = {name: float(np.vdot(value, value)) for name, value in expected.items()}
-    factors = [float(np.vdot(found[name], expected[name])) / size for name, size in sizes.items() if size and name in found]
-    return float(np.median(factors)) if factors else 1.0
-
-
-def _in_proportion(scaled: Array, value: Array, bound: Bound) -> Bound:
-    """Return the bound of a gradient after clipping: its own error and that of the norm, scaled as the gradient is."""
-    norm = float(np.linalg.norm(value))
-    error = np.broadcast_to(bound.abs_sum * bound.n_roundings, value.shape)
-    factor, relative = (float(np.linalg.norm(scaled)) / norm, float(np.linalg.norm(error)) / norm) if norm else (1.0, 0.0)
-    return Bound(factor * error + np.abs(scaled) * (relative + 4), 1.0)

@@ -28,7 +28,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 class TorchOptimizer:
     """A PyTorch optimizer, created again for each run; ``make`` gets a list of tensors and returns a ``torch.optim.Optimizer``.
 
-    ``schedule`` gets the optimizer and returns a scheduler of its learning rate, which is stepped after each step.
+    ``schedule`` gets the optimizer and returns a ``torch.optim.lr_scheduler`` that does a step after each step of the optimizer.
     """
 
     make: Callable[[list[torch.Tensor]], Any]
@@ -49,19 +49,23 @@ class TorchOptimizer:
             params = {name: tensor(value.astype(np.float64)).requires_grad_() for name, value in start.items()}
             optimizer = self._made(list(params.values()))
             _prepare(optimizer, variant, noise)
-            scheduler, steps = None if self.schedule is None else self.schedule(optimizer), []
-            for number, given in enumerate(grads):
-                steps.append(self._step(optimizer, params, given, variant, noise, number))
-                if scheduler is not None:
-                    scheduler.step()
-            return steps
+            # It starts from the variant's learning rate.
+            scheduler = None if self.schedule is None else self.schedule(optimizer)
+            return [self._step(optimizer, params, given, variant, noise, number, scheduler) for number, given in enumerate(grads)]
 
     def _made(self, params: list[torch.Tensor]) -> Any:
         names = ("a list of tensors", "a torch.optim.Optimizer", "torch.optim.SGD(params, lr=0.1)")
         return optimizer_of(self.make, params, lambda one: isinstance(one, torch.optim.Optimizer), *names)
 
     def _step(
-        self, optimizer: Any, params: dict[str, torch.Tensor], grads: Arrays, variant: OptimizerMutant, noise: Noise | None, number: int
+        self,
+        optimizer: Any,
+        params: dict[str, torch.Tensor],
+        grads: Arrays,
+        variant: OptimizerMutant,
+        noise: Noise | None,
+        number: int,
+        scheduler: Any,
     ) -> Step:
         for name, param in params.items():
             param.grad = tensor(grads[name].astype(np.float64))
@@ -70,6 +74,8 @@ class TorchOptimizer:
         try:
             with mode, roots, torch.no_grad():
                 _take(optimizer, list(params.values()), variant, number + 1)
+            if scheduler is not None:
+                scheduler.step()
         except (TypeError, KeyError, RuntimeError) as error:
             raise RefusedError(f"torch.optim.{type(optimizer).__name__} cannot do a step with gradients alone: {error}") from error
         kept: dict[str, dict[str, Any]] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crosscheck.adapters.convention import ConventionError, copied, expect_instance, method, scaled, title_of, two_results
+from crosscheck.adapters.convention import ConventionError, copied, expect_instance, method, returns_nothing, scaled, title_of, two_results
 from crosscheck.core.guard import SubjectError
 from tests.support.plain import Scale
 
@@ -52,3 +52,29 @@ def test_gradient_of_a_loss_times_its_cotangent(cotangent: float) -> None:
 
 def test_title() -> None:
     assert (title_of(len), title_of(functools.partial(len))) == ("len", "partial")
+
+
+def early(x: Any) -> Any:
+    """Return a value in one case."""
+    if x:
+        return x
+    return None
+
+
+def bare(x: Any) -> Any:
+    """Return nothing in two ways."""
+    if x:
+        return
+    print(x)  # noqa: T201
+
+
+def raising(x: Any) -> Any:
+    raise ValueError(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "nothing"),
+    [(early, False), (bare, True), (raising, False), (Scale().forward, False), (np.sum, False), (len, False), (lambda x: None, True), (None, False)],
+)
+def test_returns_nothing(function: Any, nothing: bool) -> None:
+    assert returns_nothing(function) is nothing

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from crosscheck.core.operation import OUTPUT, Call
+from crosscheck.core.operation import OUTPUT, Call, RefusedError
 from crosscheck.oracles.whole import PREDICTION, PREDICTIONS
 from crosscheck.references.pytorch.whole import is_chain, whole_network
 
@@ -48,10 +48,17 @@ def test_loss_and_gradients_are_those_of_autograd() -> None:
     assert whole.inner("network.down.weight.grad") == "down.weight.grad"
 
 
+def test_refusal_names_the_network() -> None:
+    whole = whole_network(nn.Linear(4, 4), nn.MSELoss())
+    with pytest.raises(RefusedError, match=r"Linear refuses x \(5, 3\)"):
+        whole.training.vjp(call_of(whole, {"x": X[:, :3]}, (OUTPUT, PREDICTION)))
+
+
 def test_single_array_is_input_and_target() -> None:
     whole = whole_network(nn.Linear(4, 4), nn.MSELoss())
     found = whole.training.vjp(call_of(whole, {"x": X}, (OUTPUT, PREDICTION)))
-    assert found[OUTPUT] == np.mean((found[PREDICTION] - X) ** 2)
+    expected = np.mean((found[PREDICTION] - X) ** 2)
+    assert abs(found[OUTPUT] - expected) <= X.size * np.finfo(np.float64).eps * expected
 
 
 def test_evaluation_has_probabilities_and_its_own_statistics() -> None:
