@@ -108,6 +108,8 @@ def prepare_whole(pair: ModelPair) -> PreparedWhole:
     optimizer = pair.optimizer if pair.lr is None else pair.settings
     reference = resolved_whole(pair.reference, pair.loss, optimizer, pair.schedule, pair.clip)
     case, network = case_of(pair), reference.network
+    if not network.params:
+        raise pair.error("the reference has no parameters, so that nothing trains; a function is compared by Pair(subject, reference, shapes)")
     if unknown := [one for one in pair.frozen if not any(name == one or name.startswith(f"{one}.") for name in network.params)]:
         raise pair.error(f"frozen has {unknown[0]!r}, expected layers or parameters of the reference: {', '.join(network.params)}")
     elements = pair.steps * len(DTYPES) * (3 * sum(value.size for value in network.params.values()) + math.prod(case.shape))

@@ -108,6 +108,7 @@ BESIDE_ANY_MODULE: dict[str, tuple[dict[str, Any], str]] = {
     "an optimizer that needs a closure": ({"optimizer": torch.optim.LBFGS}, "the reference cannot do a training step"),
     "clipping that raises": ({"clip": nn.utils.clip_grad_norm_}, "the reference cannot do a training step, clip: "),
     "a schedule without an optimizer": ({"schedule": print, "optimizer": None}, "schedule is given without an optimizer; declare"),
+    "a reference without parameters": ({"reference": nn.Tanh()}, "the reference has no parameters, so that nothing trains"),
     "steps that are no number": ({"steps": 2.5}, "steps is 2.5, expected a whole number, at least 1"),
 }
 
@@ -117,7 +118,7 @@ def test_declaration_beside_any_module_that_does_not_fit(case: str) -> None:
     changed, reason = BESIDE_ANY_MODULE[case]
     given: dict[str, Any] = {"loss": nn.MSELoss(), "inputs": {"x": (5, 3), "y": Target((5, 2))}}
     given |= {"optimizer": lambda params: torch.optim.SGD(params, lr=0.1), **changed}
-    error = error_of(lambda: ModelPair(Regression, nn.Linear(3, 2), name="model", **given))
+    error = error_of(lambda: ModelPair(Regression, given.pop("reference", nn.Linear(3, 2)), name="model", **given))
     assert error.startswith("model: ")
     assert reason in error
     assert "WithLoss" not in error
