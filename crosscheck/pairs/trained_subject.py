@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from crosscheck.adapters.convention import title_of
 from crosscheck.adapters.layout import Layout, LayoutError, Parameter
 from crosscheck.adapters.match_network import match_network, match_statistics
 from crosscheck.adapters.recognise_network import as_whole_step
@@ -141,7 +142,7 @@ def trained_subject(
     known = match_statistics(statistics, buffers, declared.buffer_names)
     ways = [TrainedSubject(pair, case, places, way, known) for way in match_network(own, params, declared.names, declared.sizes, absent)]
     chosen, found_by = _decided(ways, first_step, float(np.sqrt(np.finfo(dtype).eps)))
-    words = [*_inferred(chosen.params, declared.names), *_inferred(known, declared.buffer_names)]
+    words = [f"{title_of(declared.step)} does a training step", *_inferred(chosen.params, declared.names), *_inferred(known, declared.buffer_names)]
     if found_by:
         same = _partners(chosen) == _partners(ways[0])
         words += [f"{'the order of axes' if same else 'which is which of the parameters'} of equal length was found by {found_by} of a first step"]

@@ -76,6 +76,7 @@ def _described(pair: Facts) -> dict[str, Any]:
     first = words.first_mismatch(pair)
     contracts = [check for check in pair["checks"] if check["check"].startswith(CONTRACT)]
     remarks = [("inferred", text) for text in pair["inferred"]]
+    remarks += words.not_compared_rows(pair)
     remarks += words.size_rows(pair)
     remarks += words.witness_rows(pair)
     remarks += [("warning", f"{check['check']}: {check['reason']}") for check in words.warnings(pair)]

@@ -198,6 +198,7 @@ def _pair(pair: Facts) -> Iterator[RenderableType]:
     rows += _passed_over(passed_over)
     if moot := [check["check"].removeprefix(CONTRACT) for check in pair["checks"] if _is_moot(check)]:
         rows.append(("not applicable", f"{words.counted(len(moot), 'contract')}: {', '.join(moot)}"))
+    rows += words.not_compared_rows(pair)
     rows += words.size_rows(pair)
     rows += words.witness_rows(pair)
     if largest := largest_fraction(pair):

@@ -195,8 +195,7 @@ def also_wrong(pair: Facts, first: Facts) -> Iterator[str]:
         where_in_words = f"{len(checks):,}{' other' if name == known else ''} {'check' if len(checks) == 1 else 'checks'}: {_first_three(checks)}"
         together.setdefault((where_in_words, why), []).append(name)
     for (where_in_words, why), names in together.items():
-        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-        yield f"{', '.join(names[:3])}{more} in {where_in_words}{why}"
+        yield f"{_three_and_more(names)} in {where_in_words}{why}"
     yield from folded((check["check"], check["reason"]) for check in wrong if check is not first and not check["quantities"])
 
 
@@ -206,6 +205,17 @@ def _causes(pair: Facts, checks: Iterable[Facts]) -> Iterator[tuple[str, str]]:
         for found in [check["first_divergence"], *check.get("other_divergences", ())]:
             if found and found["cause"] != "unknown":
                 yield quantity_name(pair, found), found["cause_in_words"]
+
+
+def not_compared_rows(pair: Facts) -> Iterator[tuple[str, str]]:
+    """Yield a row for each reason why quantities were compared in no check, although checks of others in the same place matched."""
+    found = [quantity for check in pair["checks"] if check["verdict"] == "match" for quantity in check["quantities"]]
+    judged = {quantity_name(pair, quantity) for quantity in found if quantity["verdict"] != "skipped"}
+    why: dict[str, dict[str, None]] = {}
+    for quantity in found:
+        if (name := quantity_name(pair, quantity)) not in judged:
+            why.setdefault(quantity["reason"], {})[name] = None
+    yield from (("not compared", f"{_three_and_more(list(names))}: {reason}") for reason, names in why.items())
 
 
 def size_rows(pair: Facts) -> Iterator[tuple[str, str]]:
@@ -239,6 +249,10 @@ def folded(checks: Iterable[tuple[str, str]]) -> Iterator[str]:
         said.setdefault(text, []).append(name)
     for text, names in said.items():
         yield f"{names[0]}: {text}" if len(names) == 1 else f"{len(names):,} checks, {_first_three(names)}: {text}"
+
+
+def _three_and_more(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def _first_three(names: Sequence[str]) -> str:

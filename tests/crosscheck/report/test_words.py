@@ -10,7 +10,7 @@ import pytest
 from crosscheck.core.judge import Facts, Judgement, Kind, Verdict, equal, judge, judge_norm, judgement_facts, significant
 from crosscheck.core.precision import Array, Bound, Precision
 from crosscheck.core.trace import Place
-from crosscheck.report.words import also_wrong, error_in_words, told_apart
+from crosscheck.report.words import also_wrong, error_in_words, not_compared_rows, told_apart
 
 SINGLE = Precision(np.dtype(np.float32), 100)
 PLACE = Place(0, "layer", "output")
@@ -82,3 +82,14 @@ def test_quantities_that_are_wrong_in_the_same_checks_stand_together() -> None:
         "a, b, c and 1 more in 1 check: steps",
         "e in 2 checks: steps, others",
     ]
+
+
+def test_what_no_check_compared_is_said_in_a_match() -> None:
+    """What one check left out and another compared is not told."""
+
+    def check(**verdicts: str) -> Facts:
+        quantities = [{"layer": "net", "quantity": name, "verdict": verdict, "reason": "hidden"} for name, verdict in verdicts.items()]
+        return {"verdict": "match", "quantities": quantities}
+
+    pair = {"name": "net", "checks": [check(output="match", a="skipped", b="skipped"), check(output="match", a="match", c="skipped")]}
+    assert list(not_compared_rows(pair)) == [("not compared", "b, c: hidden")]
