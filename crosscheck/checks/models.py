@@ -18,6 +18,7 @@ from crosscheck.core.judge import Judgement, Kind, Verdict, judgement_facts, num
 from crosscheck.core.trace import Place, key_of
 from crosscheck.pairs.model_pair import ModelPair
 from crosscheck.pairs.prepare_model import PreparedModel
+from crosscheck.pairs.prepare_whole import PreparedWhole
 from crosscheck.pairs.trained_subject import Batch
 from crosscheck.report.words import consequence_in_words, decision_in_words
 from crosscheck.training.comparison import Comparison
@@ -57,14 +58,20 @@ def freerun_check(dtype: str) -> Check:
 
 def _check(name: str, about: str, dtype: str, judged: Callable[[str, ModelRun, ModelPair], CheckResult]) -> Check:
     def run(prepared: PreparedModel, settings: Settings) -> CheckResult:
-        if dtype not in prepared.pair.dtypes:
-            return CheckResult(name, Verdict.SKIPPED, prepared.pair.precisions_in_words)
-        if dtype not in prepared.dtypes:
-            reason = f"subject() takes no argument and does not make a {dtype} network; let it take the precision, subject({dtype!r})"
+        if reason := why_no_run(prepared, dtype):
             return CheckResult(name, Verdict.SKIPPED, reason)
         return judged(name, run_of(prepared, dtype, settings.seed), prepared.pair)
 
     return Check(name, about, run, dtype)
+
+
+def why_no_run(prepared: PreparedModel | PreparedWhole, dtype: str) -> str:
+    """Return why no training run can be made in a precision, or an empty string."""
+    if dtype not in prepared.pair.dtypes:
+        return prepared.pair.precisions_in_words
+    if dtype not in prepared.dtypes:
+        return f"subject() takes no argument and does not make a {dtype} network; let it take the precision, subject({dtype!r})"
+    return ""
 
 
 def _lockstep(name: str, run: ModelRun, pair: ModelPair) -> CheckResult:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from crosscheck.adapters.whole_network import Batch
 from crosscheck.checks.check import Check, CheckResult, Settings
-from crosscheck.checks.models import telling
+from crosscheck.checks.models import telling, why_no_run
 from crosscheck.core.guard import SubjectError
 from crosscheck.core.judge import Verdict
 from crosscheck.pairs.prepare_whole import PreparedWhole
@@ -47,10 +47,7 @@ def predict_check(dtype: str) -> Check:
 
 def _check(name: str, about: str, dtype: str, judged: Callable[[str, WholeRun, PreparedWhole, str, int], CheckResult]) -> Check:
     def run(prepared: PreparedWhole, settings: Settings) -> CheckResult:
-        if dtype not in prepared.pair.dtypes:
-            return CheckResult(name, Verdict.SKIPPED, prepared.pair.precisions_in_words)
-        if dtype not in prepared.dtypes:
-            reason = f"subject() takes no argument and does not make a {dtype} network; let it take the precision, subject({dtype!r})"
+        if reason := why_no_run(prepared, dtype):
             return CheckResult(name, Verdict.SKIPPED, reason)
         return judged(name, run_of(prepared, dtype, settings.seed), prepared, dtype, settings.seed)
 

@@ -20,7 +20,18 @@ from crosscheck.core.training import TrainState
 from crosscheck.oracles.step import elements_per_step
 from crosscheck.pairs.declaration import Ready
 from crosscheck.pairs.model_pair import ModelPair
-from crosscheck.pairs.trained_subject import Batch, FirstStep, TrainedSubject, batch_of, case_of, first_dtype, made, takes_dtype, trained_subject
+from crosscheck.pairs.trained_subject import (
+    Batch,
+    FirstStep,
+    TrainedSubject,
+    batch_of,
+    case_of,
+    first_dtype,
+    load_kept,
+    made,
+    takes_dtype,
+    trained_subject,
+)
 from crosscheck.references.resolve import TrainingReference, resolved_training
 
 Trained = TracedNetwork | WholeNetwork
@@ -74,10 +85,7 @@ class PreparedModel(Ready):
         for name, value in network.params.items():
             if value.dtype != start[name].dtype or value.shape != start[name].shape:
                 raise SubjectError(f"for {dtype} the network's {name} is {value.dtype} {value.shape}, expected {dtype} {start[name].shape}")
-        network.load(start)
-        for name, value in network.params.items():
-            if not np.array_equal(value, start[name]):
-                raise SubjectError(f"values written into the array of {name} are lost; params must return the arrays themselves, not copies")
+        load_kept(network, start)
         return network
 
     def batches(self, dtype: str, seed: int, count: int) -> list[Batch]:

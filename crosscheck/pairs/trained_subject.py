@@ -14,6 +14,7 @@ import numpy.typing as npt
 from crosscheck.adapters.convention import title_of
 from crosscheck.adapters.layout import Layout, LayoutError, Parameter
 from crosscheck.adapters.match_network import match_network, match_statistics
+from crosscheck.adapters.network_listened import TracedNetwork
 from crosscheck.adapters.recognise_network import as_whole_step
 from crosscheck.adapters.whole_network import Places, WholeNetwork, places_in, shapes_in
 from crosscheck.adapters.whole_step import WholeStep
@@ -75,10 +76,7 @@ class TrainedSubject:
         before = network.params
         if takes_dtype(self.pair) and (wrong := next((name for name, value in before.items() if value.dtype != dtype), "")):
             raise SubjectError(f"for {dtype} the network's {wrong} is {before[wrong].dtype} {before[wrong].shape}, expected {dtype}")
-        network.load(start)
-        for name, value in network.params.items():
-            if not np.array_equal(value, start[name]):
-                raise SubjectError(f"values written into the array of {name} are lost; params must return the arrays themselves, not copies")
+        load_kept(network, start)
         return network
 
     def keeps(self, dtype: str, start: Arrays, batch: Batch) -> bool:
@@ -101,6 +99,14 @@ class TrainedSubject:
         except SubjectError:
             return FirstStep(None, {})
         return FirstStep(None if loss is None else float(loss), changes)
+
+
+def load_kept(network: WholeNetwork | TracedNetwork, start: Arrays) -> None:
+    """Write parameters into a network; raise :class:`SubjectError` if it does not keep them."""
+    network.load(start)
+    for name, value in network.params.items():
+        if not np.array_equal(value, start[name]):
+            raise SubjectError(f"values written into the array of {name} are lost; params must return the arrays themselves, not copies")
 
 
 def trained_subject(

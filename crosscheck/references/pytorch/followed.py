@@ -7,7 +7,6 @@ first axis, if that gives the same as an optimizer for each run.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -22,10 +21,7 @@ from crosscheck.oracles.whole import EACH
 from crosscheck.references.functions import REFUSALS, optimizer_of, reason_of
 from crosscheck.references.pytorch.noise import perturbed as pytorch_noise
 from crosscheck.references.pytorch.optimizers import double_by_default
-from crosscheck.references.pytorch.oracle import array, tensor
-
-_HALF = math.sqrt(np.finfo(np.float64).eps)
-"""Half the digits of double precision. If two results differ by more than this in relative norm, one of them is wrong."""
+from crosscheck.references.pytorch.oracle import HALF, array, tensor
 
 
 class Followed:
@@ -198,7 +194,7 @@ def _runs_of(make: Any, schedule: Any, start: Arrays) -> _Runs:
                 many = stacked.step(many, grads)
     except RefusedError:
         return _OneByOne(make, schedule, start)
-    alike = all(np.linalg.norm(many[name][0] - value) <= _HALF * np.linalg.norm(value) for name, value in before.items())
+    alike = all(np.linalg.norm(many[name][0] - value) <= HALF * np.linalg.norm(value) for name, value in before.items())
     return (_Stacked if alike else _OneByOne)(make, schedule, start)
 
 

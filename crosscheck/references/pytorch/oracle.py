@@ -47,7 +47,7 @@ Reference: TypeAlias = nn.Module | Callable[..., Any]
 
 CPU = torch.device("cpu")
 
-_HALF = math.sqrt(np.finfo(np.float64).eps)
+HALF = math.sqrt(np.finfo(np.float64).eps)
 """Half the digits of double precision. If two results differ by more than this in relative norm, one of them is wrong."""
 
 
@@ -181,7 +181,7 @@ class TorchOracle:
                 sizes = {name: float(np.linalg.norm(value)) for name, value in alone.items()}
                 # A gradient that cancels, as of a bias before a batch normalisation, is itself a rounding error.
                 least = 64 * float(np.finfo(np.float64).eps) * max(sizes.values())
-                wrong = [name for name, value in alone.items() if np.linalg.norm(together[name][0] - value) > _HALF * sizes[name] + least]
+                wrong = [name for name, value in alone.items() if np.linalg.norm(together[name][0] - value) > HALF * sizes[name] + least]
             self._remembered.add("alone" if wrong else "at once")
         return "alone" not in self._remembered
 

@@ -18,7 +18,7 @@ from tests.support.unshrunk import check
 
 
 class Inner:
-    """A linear layer that calls its gradients as nobody does."""
+    """A linear layer whose gradients have unusual names."""
 
     def __init__(self) -> None:
         self.W, self.b = np.ones((5, 3)), np.zeros(3)

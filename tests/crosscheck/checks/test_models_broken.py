@@ -101,7 +101,7 @@ LOSSES = {
 }
 
 
-# Where nothing but parameters at known places is read, further arrays are nobody's business.
+# Where only the parameters at known places are read, further arrays do no harm.
 FAILING = [(fault, shown) for fault in BROKEN for shown in SHOWN if (fault, shown) != ("adds-a-parameter", "whole-step")]
 
 
