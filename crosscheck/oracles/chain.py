@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 from crosscheck.core.operation import Arrays, Call, Constants, Oracle, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
+from crosscheck.oracles.graph.graph import Graph
+from crosscheck.oracles.graph.joining import joined
+from crosscheck.oracles.graph.passes import NoGraphError, Traceable
 
 INPUT = -1
 """The index that stands for the network's input among a stage's sources."""
@@ -159,6 +162,24 @@ class Composite:
         """Return the last stage's output, the first stage's input gradient and the parameter gradients of all stages."""
         runs = run(self.stages(call), call.x, call.grad_output)
         return self.together([r.result for r in runs])
+
+    def graph(self, call: Call) -> Graph:
+        """Return the forward passes of all stages as one graph."""
+        graph = Graph()
+        places = {name: graph.input(name, value) for name, value in {**call.inputs, **call.params, **call.constants}.items()}
+        at = places[next(iter(call.inputs))]
+        for stage, oracle, names in zip(self.stages(call), self.oracles, self.names, strict=True):
+            if not isinstance(oracle, Traceable):
+                raise NoGraphError("a part of the chain cannot be written as a graph")
+            own = stage.call(graph.values[at])
+            given = {
+                next(iter(own.inputs)): at,
+                **{own: places[name] for name, own in names.items()},
+                **{name: places[name] for name in own.constants},
+            }
+            at = joined(graph, oracle.graph(own), given)["output"]
+        graph.outputs["output"] = at
+        return graph
 
     def together(self, results: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
         """Return the results of the fused layer, collected from the results of its stages."""

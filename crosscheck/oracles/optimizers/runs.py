@@ -43,6 +43,7 @@ class OptimizerMutant:
     roots: Sequence[tuple[float, float]] = ()  # for each step, the number added inside each root and the number added to it
     # "lost": the state is cleared before each step; "shared": parameters of the same shape, updated one after another, share one state.
     state: Literal["kept", "lost", "shared"] = "kept"
+    initial: Mapping[str, float] = field(default_factory=dict)  # what states start with, by the reference's names; all others start at 0
 
     @property
     def in_rate_alone(self) -> bool:

@@ -21,9 +21,11 @@ from jax.extend import core
 from crosscheck.core.arguments import Signature, flat
 from crosscheck.core.operation import Arrays, Call, Oracle, RefusedError, Rounding
 from crosscheck.core.precision import Array, Bound, Precision
+from crosscheck.oracles.graph.graph import Graph
 from crosscheck.oracles.theories import Measured
 from crosscheck.oracles.theories.measured import RUNS, SCALES
 from crosscheck.references.functions import REFUSALS, Output, applied, refusing, title, unusable
+from crosscheck.references.jax.graph.call import graph_of
 from crosscheck.references.jax.noise import perturbed as jax_noise
 
 NAME = f"JAX {jax.__version__}"
@@ -183,6 +185,19 @@ class JaxOracle:
         """Return what is known of the function's outputs for a call, in order, without their names. The function is traced, but not computed."""
         with self._computing(call):
             return self._program(call).described(_kinds(call))
+
+    def graph(self, call: Call) -> Graph:
+        """Return the forward pass of a call as a graph of elementary steps, in float64."""
+        call = call.astype(np.float64)
+        program, names = self._program(call), _constants(call)
+
+        def run(given: Mapping[str, Any]) -> tuple[Any, ...]:
+            inputs, params, buffers, constants = (tuple(given[name] for name in group) for group in (call.inputs, call.params, call.buffers, names))
+            outputs, after = program.forward(_Given(inputs, params, buffers, constants, ()))
+            return (*outputs, *after)
+
+        with self._computing(call):
+            return graph_of(run, call)
 
     def _program(self, call: Call) -> _Program:
         imposed = self.kinks is not None and "decisions" in call.constants

@@ -99,6 +99,8 @@ def _prepare(optimizer: Any, variant: OptimizerMutant, noise: Noise | None) -> N
 
 def _take(optimizer: Any, params: list[torch.Tensor], variant: OptimizerMutant, step: int) -> None:
     """Do one step of a variant of the optimizer; the first step has the number 1."""
+    if variant.initial and step == 1:
+        _start(optimizer, params, variant.initial)
     if variant.state == "lost":
         optimizer.state.clear()
     if not variant.shrunk_last:
@@ -113,6 +115,16 @@ def _take(optimizer: Any, params: list[torch.Tensor], variant: OptimizerMutant, 
         optimizer.step()
     if variant.shrunk_last:
         _shrink(optimizer, variant)
+
+
+def _start(optimizer: Any, params: list[torch.Tensor], initial: Mapping[str, float]) -> None:
+    """Give the states their initial values. A step creates them, and the parameters are put back."""
+    before = [param.detach().clone() for param in params]
+    optimizer.step()
+    for param, value in zip(params, before, strict=True):
+        param.copy_(value)
+        for name, state in optimizer.state[param].items():
+            optimizer.state[param][name] = torch.full_like(state, initial.get(name, 0.0)) if isinstance(state, torch.Tensor) else 0
 
 
 def _shrink(optimizer: Any, variant: OptimizerMutant) -> None:

@@ -28,9 +28,11 @@ from crosscheck.core.arguments import Signature, flat
 from crosscheck.core.operation import Arrays, Call, InTraining, Oracle, RefusedError, Rounding
 from crosscheck.core.precision import Array
 from crosscheck.oracles.chain import Composite
+from crosscheck.oracles.graph.graph import Graph
 from crosscheck.oracles.theories import Measured
 from crosscheck.references.functions import REFUSALS, Output, applied, refusing, title
 from crosscheck.references.pytorch.device import computing, device_of
+from crosscheck.references.pytorch.graph.call import graph_of
 from crosscheck.references.pytorch.kernels import Kernels, kernels_of, pair, refuse_empty_windows
 from crosscheck.references.pytorch.modules import NegativeLogLikelihood, SharedDropout
 from crosscheck.references.pytorch.noise.batched import NotBatchedError, Recurrent, runs_at_once
@@ -266,6 +268,20 @@ class TorchOracle:
             buffers |= {name: tensor(value, self.device) for name, value in call.buffers.items()}
             found = self._outputs(self._apply({**inputs, **constants}, params, buffers, call), replace(call, outputs=()))
         return [Output(tuple(value.shape), not value.is_floating_point(), value.requires_grad) for value in found]
+
+    def graph(self, call: Call) -> Graph:
+        """Return the forward pass of a call as a graph of elementary steps, in float64."""
+        call = call.astype(np.float64)
+        own = {name: value.detach().clone() for name, value in self._own_buffers.items() if name not in call.buffers}
+        own = {name: value.double() if value.is_floating_point() else value for name, value in own.items()}
+
+        def run(given: Mapping[str, torch.Tensor], buffers: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+            inputs = {name: given[name] for name in (*call.inputs, *call.constants)}
+            changing = {**buffers, **{name: given[name] for name in call.buffers}}
+            return self._outputs(self._apply(inputs, {name: given[name] for name in call.params}, changing, call), call)
+
+        with refusing(NAME, self.reference, call), computing(CPU, torch.float64), torch.enable_grad(), checked(torch.float64):
+            return graph_of(run, call, own)
 
     def _shared(self, value: npt.NDArray[Any]) -> torch.Tensor:
         """Return a tensor that shares an array's memory if possible; it must not be written to."""

@@ -19,7 +19,7 @@ EXACT = names(
     cummin device_put dynamic_slice dynamic_update_slice empty empty2 eq expand_dims floor gather ge gt imag iota is_finite le lt max min name ne
     neg not optimization_barrier or pad population_count pvary real reduce_and reduce_max reduce_min reduce_or reduce_precision reduce_window_max
     reduce_window_min reduce_xor reshape rev round scatter scatter_max scatter_min select_and_gather_add select_n sharding_constraint shift_left
-    shift_right_arithmetic shift_right_logical sign slice sort split squeeze stop_gradient tile top_k transpose xor zeros_like
+    shift_right_arithmetic shift_right_logical sign slice sort split squeeze stack unstack stop_gradient tile top_k transpose xor zeros_like
     """
 )
 """Exact primitives: every result is an operand's element, a constant or a decision."""

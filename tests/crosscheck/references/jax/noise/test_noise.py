@@ -77,6 +77,7 @@ CASES: Mapping[str, tuple[Callable[[Any], Any], Callable[[Array], Any] | None, t
     "powers": (lambda x: jnp.vander(x[0]), None, ("normal", "wide")),
     "polygamma": (lambda x: jax.scipy.special.polygamma(1, jnp.abs(x) + 1), None, ("normal",)),
     "products in places": (lambda x: x.at[jnp.array([0, 2])].multiply(x[1:3], unique_indices=True), None, ("normal", "wide")),
+    "stack": (lambda x: jnp.stack([x * 3, x], axis=1), lambda x: np.stack([x * np.float32(3), x], axis=1), ("normal",)),
     "modulus": (lambda x: jnp.abs(jnp.exp(1j * x) * x), None, ("normal", "wide")),
 }
 
