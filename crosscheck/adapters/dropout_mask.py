@@ -36,6 +36,11 @@ class Drawn(AdaptedLayer):
             raise self.error
         return dict(self.results)
 
+    def redrawn(self, call: Call) -> tuple[Drawn, Call]:
+        """Run the layer on another call, for which it draws another mask. Return it with the new results, and the call with the new mask."""
+        layer = AdaptedLayer(**{name: value for name, value in vars(self).items() if name not in ("results", "error")})
+        return drawn(layer, replace(call, constants={name: value for name, value in call.constants.items() if name != "mask"}))
+
 
 def drawn(layer: AdaptedLayer, call: Call) -> tuple[Drawn, Call]:
     """Run a dropout layer. Return a layer that replays its results, and the call with the mask that it drew, for the reference."""

@@ -50,7 +50,7 @@ def digits_cancel(failure: Failure) -> Iterator[Candidate]:
     precision, expected, call = failure.precision, failure.expected, failure.call
     error, tolerance = np.abs(failure.found - expected), precision.tolerance(failure.bound)
     exceeding = error > tolerance
-    if any(Evidence(failure).explained(one) for one in digits_cut_off(failure)):
+    if any(Evidence(failure).explained(one, digits_cut_off) for one in digits_cut_off(failure)):
         return
     one = 1.0 if call.grad_output is None or failure.quantity == "output" else float(np.abs(call.grad_output).max(initial=0.0))
     largest = one * float(np.abs(call.x).max(initial=0.0))
@@ -59,8 +59,9 @@ def digits_cancel(failure: Failure) -> Iterator[Candidate]:
         limit = tolerance + precision.tolerance(Bound(size, _ROUNDINGS))
         if small < size / least and (error <= limit).all() and _are_roundings(failure, exceeding, size, made_small=size == one):
             result = small if failure.judgement.worst is None else abs(failure.judgement.worst.oracle)
-            words = f"digits cancel: the error is a rounding error of numbers of size {size:.3g}, while the result is {result:.2g}"
-            yield Candidate(NAME, words, expected, bound_of_size(failure, limit), shown=True)
+            words = "digits cancel: large numbers are subtracted, and their rounding errors are left in a small result"
+            note = f"; the error is a rounding error of numbers of size {size:.3g}, while the result is {result:.2g}"
+            yield Candidate(NAME, words, expected, bound_of_size(failure, limit), shown=True, note=note)
             return
 
 

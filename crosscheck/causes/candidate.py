@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class Candidate:
     """The result that the layer would have computed with one fault."""
 
     name: str  # a stable key, such as ``"tie rule"``
-    words: str  # the fault as a sentence for the user
+    words: str  # the fault as a sentence for the user; the same on every call, because it is compared between calls
     expected: Array
     # The rounding error bound of ``expected``; None: the correct result's bound. A callable is called only if the numbers are close to those found.
     bound: Bound | Callable[[], Bound] | None = None
@@ -28,6 +29,12 @@ class Candidate:
     # Whether the numbers found prove the fault by themselves, as numbers that float32 holds exactly do. Any other candidate must differ from the
     # correct result at the elements where the subject differs.
     shown: bool = False
+    note: str = ""  # what is true of this call alone, such as the number of ties; added to ``words`` in a report
+    # Yields the same fault on another call, with the numbers that were fitted on this one; None: the fault model itself, which fits nothing.
+    again: FaultModel | None = None
+    dtype: np.dtype[Any] | None = None  # the precision of the array that the layer returns with this fault, if it is not the expected one
+    # Further calls that tell the fault from faults that look alike on the failing call; None if there are none.
+    probes: Callable[[Call], Iterator[Call]] | None = None
 
     def limits(self, failure: Failure) -> Bound:
         """Return the rounding error bound of ``expected``: the candidate's own, or the correct result's bound if the candidate has none."""
@@ -35,7 +42,7 @@ class Candidate:
         return failure.bound if bound is None else bound
 
 
-FaultModel = Callable[[Failure], Iterator[Candidate]]
+FaultModel: TypeAlias = Callable[[Failure], Iterator[Candidate]]
 """A function that yields what a layer with one fault would have computed; it yields nothing if the operation cannot have this fault."""
 
 Move = Callable[[Array], Array]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -43,8 +44,9 @@ def wrong_dropout_mask(failure: Failure) -> Iterator[Candidate]:
     dropped, right = (failure.found == 0) & (values != 0), failure.expected == 0
     if (dropped == right).all():
         return
-    words = f"the backward pass drops {int(dropped.sum())} elements; they are not the {int(right.sum())} elements that the forward pass dropped"
-    yield _rounded("different mask in backward", words, np.where(dropped, 0, values / (1 - theory.p)))
+    words = "the backward pass does not drop the elements that the forward pass dropped: keep the mask of the forward pass"
+    note = f"; it drops {int(dropped.sum())} elements, the forward pass {int(right.sum())}"
+    yield replace(_rounded("different mask in backward", words, np.where(dropped, 0, values / (1 - theory.p))), note=note)
 
 
 def changed_in_evaluation(failure: Failure) -> Iterator[Candidate]:
@@ -57,9 +59,9 @@ def changed_in_evaluation(failure: Failure) -> Iterator[Candidate]:
         words = f"evaluation multiplies by {factor:g}, although training already scales the kept elements"
         yield _rounded("scaled in evaluation", words, values * factor)
     if dropped.any() and not dropped.all():
-        words = f"evaluation drops {int(dropped.sum())} of {dropped.size} elements"
+        words, note = "evaluation drops elements; it has to return its input", f"; {int(dropped.sum())} of {dropped.size} elements are dropped"
         for factor in (1.0, 1 / kept):
-            yield _rounded("mask in evaluation", words, np.where(dropped, 0, values * factor))
+            yield replace(_rounded("mask in evaluation", words, np.where(dropped, 0, values * factor)), note=note)
 
 
 def _values(failure: Failure) -> Array | None:

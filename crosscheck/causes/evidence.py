@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.causes.candidate import Candidate, FaultModel
+from crosscheck.causes.scale import constant_factor
 from crosscheck.core.check_layer import Failure
-from crosscheck.core.judge import Kind, Verdict, judge
-from crosscheck.core.precision import Array
+from crosscheck.core.judge import Judgement, Kind, Verdict, judge
+from crosscheck.core.operation import Oracle
+from crosscheck.core.precision import Array, Bound
 from crosscheck.oracles.wrapped import limited
 
 _CLOSER = 16
@@ -32,6 +34,10 @@ _MOST = 1 << 14
 """Two faults are looked for only if result and input have at most this many numbers, to save time. The checks of a single layer use fewer."""
 
 
+EDIT = "edit: "
+"""How the names of causes begin that are edits of the reference."""
+
+
 @dataclass(frozen=True)
 class Cause:
     """A fault model that explains a mismatch, with its evidence.
@@ -45,19 +51,21 @@ class Cause:
     units_after: float  # largest difference from the result with this fault, in error units
     fraction_after: float  # the same difference as a fraction of its tolerance
     fitted: bool = False
+    confirmed: bool = False  # whether it also explains another call, which took no part in the search; False if the code cannot be called again
 
     def __str__(self) -> str:
-        left = f"; the error left is {self.fraction_after:.2g} of the tolerance" if self.units_after else " exactly"
-        return f"{self.words} (with this undone, the result agrees{left})"
+        # An edit of the reference says what is right in its own words.
+        return self.words if self.name.startswith(EDIT) else f"{self.words} (with this undone, the result agrees)"
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A candidate that agrees with the numbers found within its own ``tolerance``, and the cause to report for it."""
+    """A candidate that agrees with the numbers found within its own ``tolerance``, the cause to report for it, and the fault model of both."""
 
     cause: Cause
     candidate: Candidate
     tolerance: Array
+    model: FaultModel
 
     def like(self, other: Explanation) -> bool:
         """Return whether the results of two candidates agree on this call, so that it cannot tell the faults apart."""
@@ -82,8 +90,9 @@ class Evidence:
 
     @cached_property
     def exceeding(self) -> npt.NDArray[np.bool_]:
-        """Mask of the elements whose error exceeds the tolerance."""
-        return np.asarray(np.abs(self.found - self.failure.expected) > self.tolerance)
+        """Mask of the elements whose error exceeds the tolerance, or that are not finite."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(~(np.abs(self.found - self.failure.expected) <= self.tolerance))
 
     @cached_property
     def _reach(self) -> float:
@@ -100,10 +109,13 @@ class Evidence:
         with suppress(ValueError, LookupError, ArithmeticError), np.errstate(all="ignore"):
             yield from fault_model(self.failure)
 
-    def explained(self, candidate: Candidate) -> Explanation | None:
+    def explained(self, candidate: Candidate, model: FaultModel) -> Explanation | None:
         """Return a candidate as an explanation; None if the numbers found deviate from it, or if its tolerance is so wide that it proves nothing."""
         failure, expected = self.failure, candidate.expected
-        if expected.shape != self.found.shape or not self.exceeding.any():
+        dtype = failure.precision.dtype
+        if expected.shape != self.found.shape or failure.found.dtype != (candidate.dtype or dtype):
+            return None
+        if candidate.dtype is None and not self.exceeding.any():
             return None
         with np.errstate(invalid="ignore"):
             distance = float(np.abs(self.found - expected)[self.exceeding].sum())
@@ -111,14 +123,14 @@ class Evidence:
             return None
         bound = candidate.limits(failure)
         tolerance = np.broadcast_to(failure.precision.tolerance(bound), expected.shape)
-        after = judge(failure.judgement.place, Kind.LAYER, failure.found, expected, bound, failure.precision)
+        after = agreement(failure, candidate, bound)
         if after.verdict is not Verdict.MATCH or not np.isfinite(tolerance[self.exceeding]).all():
             return None
         # A candidate explains nothing if its tolerance covers the correct numbers, too, at all elements where the subject is wrong.
         if not candidate.shown and not (np.abs(expected - failure.expected) > tolerance)[self.exceeding].any():
             return None
-        cause = Cause(candidate.name, candidate.words, failure.judgement.units, after.units, after.fraction, candidate.fitted)
-        return Explanation(cause, candidate, tolerance)
+        cause = Cause(candidate.name, candidate.words + candidate.note, failure.judgement.units, after.units, after.fraction, candidate.fitted)
+        return Explanation(cause, candidate, tolerance, model)
 
     def explanations(self, fault_models: Sequence[FaultModel]) -> list[Explanation]:
         """Return all explanations in the order of the fault models, the closest candidate of each first; those with a fitted number come last."""
@@ -126,37 +138,86 @@ class Evidence:
             (place, explanation)
             for place, fault_model in enumerate(fault_models)
             for candidate in self.candidates(fault_model)
-            if (explanation := self.explained(candidate)) is not None
+            if (explanation := self.explained(candidate, fault_model)) is not None
         ]
         return [one for _, one in sorted(tested, key=lambda found: (found[1].candidate.fitted, found[0], found[1].cause.fraction_after))]
 
 
-def two_at_once(failure: Failure, fault_models: Sequence[FaultModel], on_top: Sequence[FaultModel]) -> Cause | None:
-    """Return the first pair of fault models that explains a mismatch together; None if no pair does.
+def agreement(failure: Failure, candidate: Candidate, bound: Bound) -> Judgement:
+    """Judge whether the numbers of a failure agree with a candidate's. What is not finite agrees only with what is not finite."""
+    found, expected = failure.found.astype(failure.precision.dtype, copy=False), candidate.expected
+    beyond = ~np.isfinite(expected)
+    if beyond.any() and found.shape == expected.shape and np.array_equal(beyond, ~np.isfinite(found)):
+        found, expected = (np.where(beyond, array.dtype.type(0), array) for array in (found, expected))
+    return judge(failure.judgement.place, Kind.LAYER, found, expected, bound, failure.precision)
+
+
+def in_its_precision(failure: Failure) -> Failure:
+    """Return a failure whose numbers, if they are in a lower precision than expected, are converted, so that they can be judged."""
+    found, dtype = failure.found, failure.precision.dtype
+    lower = found.dtype.kind == "f" and found.dtype.itemsize < dtype.itemsize
+    return replace(failure, found=found.astype(dtype)) if lower else failure
+
+
+def two_at_once(failure: Failure, fault_models: Sequence[FaultModel], on_top: Sequence[FaultModel]) -> Iterator[Explanation]:
+    """Yield the pairs of fault models that explain a mismatch together.
 
     The first is one of ``fault_models``. The second is one of ``on_top``; it is tested as if the result with the first fault were correct.
     """
     if failure.found.size < _FEWEST or max(failure.found.size, failure.call.x.size) > _MOST:
-        return None
+        return
     evidence, oracle = Evidence(failure), limited(failure.oracle, _CALLS)
     for one in fault_models:
         for first in evidence.candidates(one):
             if not _may_be_first(first, evidence):
                 continue
-            with np.errstate(all="ignore"):
-                changed = replace(failure, expected=first.expected, bound=first.limits(failure), call=first.call or failure.call, oracle=oracle)
+            changed = _as_if_right(first, failure, oracle)
             for second in Evidence(changed).explanations(on_top):
+                if second.candidate.fitted or one is second.model is constant_factor:
+                    continue
+                pair = _Pair(one, first, second.model, second.candidate)
                 # The pair is tested against the correct numbers, too: two faults that cancel each other explain nothing.
-                both = evidence.explained(replace(second.candidate, bound=second.candidate.limits(changed)))
-                if both is not None and not second.candidate.fitted:
-                    words = f"two faults: {first.words}; and {second.cause.words}"
-                    return replace(both.cause, name=f"{first.name} + {second.cause.name}", words=words)
-    return None
+                both = evidence.explained(pair.joined(second.candidate, changed), pair)
+                if both is not None:
+                    yield both
+
+
+def _as_if_right(first: Candidate, failure: Failure, oracle: Oracle) -> Failure:
+    """Return a failure as it would be if the result with one fault were the correct one."""
+    with np.errstate(all="ignore"):
+        return replace(failure, expected=first.expected, bound=first.limits(failure), call=first.call or failure.call, oracle=oracle)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The fault model of a layer with two faults, each a candidate of its own fault model."""
+
+    one: FaultModel
+    first: Candidate
+    on_top: FaultModel
+    second: Candidate
+
+    def __call__(self, failure: Failure) -> Iterator[Candidate]:
+        """Yield what a layer with both faults would have computed on another call."""
+        for first in self.one(failure):
+            if first.words == self.first.words:
+                changed = _as_if_right(first, failure, failure.oracle)
+                yield from (self.joined(second, changed) for second in self.on_top(changed) if second.words == self.second.words)
+
+    def joined(self, second: Candidate, changed: Failure) -> Candidate:
+        """Return the result with both faults, given the candidate of the second and the failure that it was tested on."""
+        words = f"two faults: {self.first.words}; and {second.words}"
+        return replace(second, name=f"{self.first.name} + {second.name}", words=words, bound=second.limits(changed), again=None)
 
 
 def _may_be_first(first: Candidate, evidence: Evidence) -> bool:
-    """Return whether to look for a second fault: ``first`` has no fitted number and, if most numbers already match, makes more of them match."""
+    """Return whether to look for a second fault on top of ``first``.
+
+    It has no fitted number, it changes the result, and if most numbers already match, it makes more of them match.
+    """
     if first.fitted or first.shown or first.expected.shape != evidence.found.shape or not first.expected.any():
+        return False
+    if not (np.abs(first.expected - evidence.failure.expected) > evidence.tolerance).any():
         return False
     wrong, exceeding = np.abs(evidence.found - first.expected) > evidence.tolerance, evidence.exceeding
     return bool(2 * np.count_nonzero(exceeding) > exceeding.size or np.count_nonzero(wrong) < np.count_nonzero(exceeding))

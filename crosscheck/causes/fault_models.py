@@ -6,7 +6,21 @@ its topic and add the function to this list.
 
 from __future__ import annotations
 
-from crosscheck.causes import activations, cancellation, dropout, losses, misplaced, normalization, parameters, precision, scale, tie_rules, windows
+from crosscheck.causes import (
+    activations,
+    cancellation,
+    dropout,
+    exponentials,
+    losses,
+    misplaced,
+    normalization,
+    parameters,
+    precision,
+    scale,
+    tie_rules,
+    upstream,
+    windows,
+)
 from crosscheck.causes.candidate import FaultModel
 
 FIRST_FAULTS: tuple[FaultModel, ...] = (
@@ -45,6 +59,9 @@ FIRST_FAULTS: tuple[FaultModel, ...] = (
 
 FAULT_MODELS: tuple[FaultModel, ...] = (
     cancellation.nothing_left,
+    upstream.upstream_ignored,
+    upstream.upstream_twice,
+    scale.size_in_the_code,
     *FIRST_FAULTS,
     misplaced.channels_permuted,
     scale.weight_decay,
@@ -61,6 +78,9 @@ FAULT_MODELS: tuple[FaultModel, ...] = (
 GENERAL_FAULTS: tuple[FaultModel, ...] = (
     cancellation.nothing_left,
     scale.not_computed,
+    upstream.upstream_ignored,
+    upstream.upstream_twice,
+    scale.size_in_the_code,
     scale.constant_factor,
     misplaced.axes_exchanged,
     precision.digits_cut_off,
@@ -68,6 +88,16 @@ GENERAL_FAULTS: tuple[FaultModel, ...] = (
     precision.lower_precision,
 )
 """Fault models for operations with several inputs or outputs: they assume nothing about what an operation computes."""
+
+NOT_FINITE: tuple[FaultModel, ...] = (
+    exponentials.logarithm_of_underflow,
+    exponentials.exponential_overflows,
+    exponentials.logarithm_of_sigmoid,
+)
+"""Fault models of results that are not finite where the right ones are. The first assumes that the largest number is subtracted, as it should be."""
+
+OTHER_DTYPES: tuple[FaultModel, ...] = (precision.wider_array,)
+"""Fault models of results that are in a wider precision than expected."""
 
 SECOND_FAULTS: tuple[FaultModel, ...] = (
     scale.constant_factor,
@@ -84,3 +114,6 @@ SECOND_FAULTS: tuple[FaultModel, ...] = (
     precision.lower_precision,
 )
 """Fault models that may be the second of two faults: quick to test, and common in many operations."""
+
+SAY_LITTLE: tuple[FaultModel, ...] = (scale.constant_factor,)
+"""Fault models that say by how much a result is wrong, and not what was done."""

@@ -82,18 +82,30 @@ def _exchanged_back(candidate: Candidate, one: int, other: int, failure: Failure
 
 def constant_in_logarithm(failure: Failure) -> Iterator[Candidate]:
     """Simulate a fault: a small constant is added to the probability before its logarithm is taken, or the probability is clamped to the constant."""
-    loss = _LabelLoss.of(failure)
-    if loss is None:
+    loss, axis = _LabelLoss.of(failure), _axis_of_log_softmax(failure)
+    if loss is None and axis is None:
         return
     x = Tracked.exact(failure.call.x, failure.precision)
-    p: Operand = softmax(x) if loss.of_logits else x
+    p: Operand = x if loss is not None and not loss.of_logits else softmax(x, -1 if axis is None else axis)
     for constant in _CONSTANTS:
+        instead = (
+            "use log-softmax, which needs no constant" if loss is None or loss.of_logits else "the loss has to be that of the probability itself"
+        )
         for words, safe in (
-            (f"{constant:.3g} is added to the probability before its logarithm is taken", p + constant),
-            (f"the probability is clamped to at least {constant:.3g} before its logarithm is taken", np.maximum(p, constant)),
+            (f"{constant:.3g} is added to the probability before its logarithm is taken: {instead}", p + constant),
+            (f"the probability is clamped to at least {constant:.3g} before its logarithm is taken: {instead}", np.maximum(p, constant)),
         ):
-            value: Tracked = loss.value(safe) if failure.quantity == "output" else _slope(loss, p, safe)
+            value: Operand = np.log(safe) if loss is None else loss.value(safe) if failure.quantity == "output" else _slope(loss, p, safe)
             yield formula(failure, "constant in the logarithm", words, value)
+
+
+def _axis_of_log_softmax(failure: Failure) -> int | None:
+    """Return the axis along which the reference's outputs are logarithms of probabilities; None if they are not."""
+    call = failure.call
+    if failure.quantity != "output" or call.params or call.constants or call.x.ndim < 2 or failure.expected.shape != call.x.shape:
+        return None
+    totals = ((axis, np.exp(failure.expected).sum(axis=axis)) for axis in (1, -1))
+    return next((axis for axis, total in totals if all(_close(float(one), 1.0) for one in total.ravel())), None)
 
 
 def _slope(loss: _LabelLoss, p: Operand, safe: Operand) -> Operand:

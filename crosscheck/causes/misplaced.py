@@ -91,8 +91,12 @@ def channels_permuted(failure: Failure) -> Iterator[Candidate]:
         order = _matched(*(_slices(array, axis) for array in (found, failure.expected, tolerance)))
         if order is not None:
             # The order is fitted to the numbers found; a fault model that predicts the order says more.
-            candidate = moved(failure, *_reordered(order, axis, found.ndim), partial(np.take, indices=order, axis=axis))
-            yield replace(candidate, fitted=True)
+            yield from _in_order(failure, order, axis)
+
+
+def _in_order(failure: Failure, order: list[int], axis: int) -> Iterator[Candidate]:
+    candidate = moved(failure, *_reordered(order, axis, failure.found.ndim), partial(np.take, indices=order, axis=axis))
+    yield replace(candidate, fitted=True, again=partial(_in_order, order=order, axis=axis))
 
 
 def _slices(array: Array, axis: int) -> Array:

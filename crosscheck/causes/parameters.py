@@ -114,7 +114,14 @@ def updated_weight(failure: Failure) -> Iterator[Candidate]:
     # If a layer is linear in its weight, the change of its input gradient is proportional to the rate.
     rate = multiple_of(failure.expected - away, failure.expected - failure.found.astype(np.float64), digits=2, near=1e-3)
     if rate:
-        after = {name: value - rate * grads[name] for name, value in call.params.items()}
-        down = f"a step of {rate:.6g} down their gradients"
-        words = f"the input gradient is computed from the parameters after {down} instead of the parameters of the forward pass"
-        yield recomputed(failure, "updated weight", words, replace(call, params=after), fitted=True)
+        yield from _after_a_step(failure, rate)
+
+
+def _after_a_step(failure: Failure, rate: float) -> Iterator[Candidate]:
+    """Yield the input gradient that the parameters give after a step of gradient descent."""
+    call = failure.call
+    grads = {name: failure.oracle.vjp(call)[f"{name}.grad"] for name in call.params}
+    after = {name: value - rate * grads[name] for name, value in call.params.items()}
+    down = f"a step of {rate:.6g} down their gradients"
+    words = f"the input gradient is computed from the parameters after {down} instead of the parameters of the forward pass"
+    yield replace(recomputed(failure, "updated weight", words, replace(call, params=after), fitted=True), again=partial(_after_a_step, rate=rate))

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from crosscheck.causes.candidate import Candidate, in_words
 from crosscheck.core.check_layer import Failure
+from crosscheck.core.inputs import arranged, memory_of
+from crosscheck.core.operation import Call
 from crosscheck.core.precision import Array, Bound
 
 _DIGITS = 3
 """A constant with at most this many significant digits may have been chosen by a person."""
 
+NEIGHBOURS = 10.0**-_DIGITS
+"""The smallest relative distance between two constants of so few digits. A fitted constant is known if rounding does not hide this distance."""
+
 _NEAR = 1e-4
 """A fitted constant is rounded to few digits if this changes it by at most this relative amount."""
+
+_ORDINARY = 16.0
+"""The largest number of an input of ordinary size, and one over the smallest that it may have as its largest."""
+
+_LARGER = 8
+"""An input of ordinary size is multiplied by this number to see whether a factor depends on the size of the input."""
 
 
 def not_computed(failure: Failure) -> Iterator[Candidate]:
@@ -45,13 +61,84 @@ def constant_factor(failure: Failure) -> Iterator[Candidate]:
         beside = f"1 {'+' if ratio > 1 else '-'} {abs(ratio - 1):.3g}" if abs(ratio - 1) < 1e-3 else f"{ratio:.6g}"
         factors.setdefault(ratio, f"{in_words(failure.quantity)} is {beside} times the right value throughout")
     for factor, words in factors.items():
-        scale, fitted = max(1.0, abs(factor)), factor not in named
-        with np.errstate(over="ignore"):
-            bound = Bound(failure.bound.abs_sum * np.float64(scale), failure.bound.n_roundings + np.float64(1))
-        # If the rounding error of one multiplication explains the mismatch, the factor itself explains nothing.
-        if fitted and not np.any(np.abs(failure.found - failure.expected) > failure.precision.tolerance(bound)):
-            continue
-        yield Candidate("constant factor", words, failure.expected * factor, bound, fitted=fitted)
+        for candidate in _multiplied(failure, factor, words, fitted=factor not in named):
+            # If the rounding error of one multiplication explains the mismatch, the factor itself explains nothing.
+            if candidate.fitted and not np.any(np.abs(failure.found - failure.expected) > failure.precision.tolerance(candidate.limits(failure))):
+                continue
+            yield candidate
+
+
+def size_in_the_code(failure: Failure) -> Iterator[Candidate]:
+    """Simulate a fault: a number of samples or elements is written into the code, which is right for inputs of this size only."""
+    if failure.right is None or failure.right.x.ndim != failure.call.x.ndim:
+        return
+    for axis, (size, written) in enumerate(zip(failure.call.x.shape, failure.right.x.shape, strict=True)):
+        if size != written and size and written:
+            yield from _by_a_written_size(failure, axis, written)
+
+
+def _by_a_written_size(failure: Failure, axis: int, written: int) -> Iterator[Candidate]:
+    """Yield the result of a layer that divides or multiplies by a number which should be the length of an axis."""
+    size, name = failure.call.x.shape[axis], in_words(failure.quantity)
+    for factor, how in ((size / written, "divided"), (written / size, "multiplied")):
+        words = f"{name} is {how} by {written} for every length of axis {axis}: the size is written into the code; use x.shape[{axis}]"
+        again = partial(_by_a_written_size, axis=axis, written=written)
+        bound = Bound(failure.bound.abs_sum * np.float64(max(1.0, factor)), failure.bound.n_roundings + np.float64(2))
+        yield Candidate("size in the code", words, failure.expected * factor, bound, again=again, probes=_twice_as_long)
+
+
+def _twice_as_long(call: Call) -> Iterator[Call]:
+    """Yield calls in which one axis of the first input is twice as long, together with that axis of what has the same length there."""
+    shape = call.x.shape
+
+    def doubled(array: npt.NDArray[Any], axis: int) -> npt.NDArray[Any]:
+        alike = array.ndim > axis and array.shape[axis] == shape[axis]
+        return np.concatenate([array, array], axis) if alike else array
+
+    for axis in range(len(shape)):
+        inputs, cotangents, constants = (
+            {name: doubled(value, axis) for name, value in arrays.items()} for arrays in (call.inputs, call.cotangents, call.constants)
+        )
+        yield replace(call, inputs=inputs, cotangents=cotangents, constants=constants)
+
+
+def _multiplied(failure: Failure, factor: float, words: str, fitted: bool) -> Iterator[Candidate]:
+    """Yield the correct result times a number, which has to be the same for larger or smaller inputs.
+
+    A number with a meaning, such as the batch size, is another one on a call with other shapes.
+    """
+    if not fitted:
+        factor = next((other for other, meaning in _meanings(failure) if _key(meaning) == _key(words)), factor)
+    scale = max(1.0, abs(factor))
+    with np.errstate(over="ignore"):
+        bound = Bound(failure.bound.abs_sum * np.float64(scale), failure.bound.n_roundings + np.float64(1))
+    again = partial(_multiplied, factor=factor, words=words, fitted=fitted)
+    yield Candidate("constant factor", words, failure.expected * factor, bound, fitted=fitted, again=again, probes=_of_another_size)
+
+
+def _key(meaning: str) -> str:
+    """Return a meaning without its numbers; of several meanings, the first."""
+    return re.sub(r"\d", "", meaning.partition("; or ")[0])
+
+
+def _of_another_size(call: Call) -> Iterator[Call]:
+    """Yield a call whose inputs have another size: ordinary numbers become larger and are shifted, small and large ones become ordinary.
+
+    Labels and other whole numbers change, too: a mean that divides by the wrong sum of class weights is a constant factor for the same labels alone.
+    """
+
+    def resized(array: Array) -> Array:
+        largest = float(np.abs(array).max(initial=0.0))
+        if 1 / _ORDINARY <= largest <= _ORDINARY:
+            return np.asarray(_LARGER * array + 1, dtype=array.dtype)
+        return np.asarray(array / largest, dtype=array.dtype) if largest else array
+
+    def others(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        # Labels below 0 are those to be ignored.
+        return np.where(numbers < 0, numbers, numbers.max(initial=0) - numbers).astype(numbers.dtype) if numbers.dtype.kind in "iu" else numbers
+
+    inputs = {name: arranged(resized(value), memory_of(value)) for name, value in call.inputs.items()}
+    yield replace(call, inputs=inputs, constants={name: others(value) for name, value in call.constants.items()})
 
 
 def _meanings(failure: Failure) -> Iterator[tuple[float, str]]:
@@ -88,10 +175,15 @@ def weight_decay(failure: Failure) -> Iterator[Candidate]:
     decay = multiple_of(param, failure.found.astype(np.float64) - failure.expected)
     if not decay:
         return
-    part, chosen = decay * param, is_round_number(decay)
+    yield from _decayed(failure, decay)
+
+
+def _decayed(failure: Failure, decay: float) -> Iterator[Candidate]:
+    """Yield the correct gradient plus a multiple of the parameter."""
+    part, chosen = decay * failure.call.params[failure.quantity.removesuffix(".grad")], is_round_number(decay)
     words = f"{in_words(failure.quantity)} includes {decay:.6g} times the parameter: weight decay that is not declared, or that is added twice"
     bound = Bound(failure.bound.abs_sum + np.abs(part), failure.bound.n_roundings + np.float64(2))
-    yield Candidate("weight decay", words, failure.expected + part, bound, fitted=not chosen)
+    yield Candidate("weight decay", words, failure.expected + part, bound, fitted=not chosen, again=partial(_decayed, decay=decay))
 
 
 def multiple_of(direction: Array, difference: Array, digits: int = _DIGITS, near: float = _NEAR) -> float:
@@ -110,6 +202,11 @@ def multiple_of(direction: Array, difference: Array, digits: int = _DIGITS, near
 def is_round_number(factor: float, digits: int = _DIGITS, near: float = _NEAR) -> bool:
     """Return whether a number is close to a number with few significant digits, as a person would choose."""
     return abs(_shortened(factor, digits) - factor) <= near * abs(factor)
+
+
+def with_few_digits(number: float) -> list[float]:
+    """Return a number rounded to one, two and three significant digits, as a person would choose a constant; none if it is 0 or not finite."""
+    return list(dict.fromkeys(_shortened(number, digits) for digits in range(1, _DIGITS + 1))) if number and np.isfinite(number) else []
 
 
 def _shortened(number: float, digits: int) -> float:

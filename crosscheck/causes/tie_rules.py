@@ -36,8 +36,8 @@ def tie_rule(failure: Failure) -> Iterator[Candidate]:
     agrees = _agrees_without_ties(failure)
     experiment = "; on the same input without ties the layer matches" if agrees else ""
     for rule, words in OTHER_RULES.items():
-        message = f"tie rule: {words}; {tied:,} of {winners.size:,} windows have a tie{experiment}"
-        yield Candidate(f"tie rule: {rule}", message, *pooled_gradient(failure.call.x, grad_output, settings, rule))
+        note = f"; {tied:,} of {winners.size:,} windows have a tie{experiment}"
+        yield Candidate(f"tie rule: {rule}", f"tie rule: {words}", *pooled_gradient(failure.call.x, grad_output, settings, rule), note=note)
 
 
 def chooses(layer: Oracle, x: Array) -> bool:

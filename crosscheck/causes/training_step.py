@@ -6,7 +6,7 @@ the previous step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from crosscheck.causes import Candidate, Cause
 from crosscheck.causes.candidate import in_words, recomputed
-from crosscheck.causes.optimizers import WRONG_SIGN
-from crosscheck.causes.scale import is_round_number, multiple_of
+from crosscheck.causes.optimizers.fault_models import WRONG_SIGN
+from crosscheck.causes.scale import NEIGHBOURS, is_round_number, multiple_of
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.operation import RefusedError
@@ -84,9 +84,17 @@ def explained_update(
     """
     if np.array_equal(updated.after, updated.before) and np.any(updated.grad):
         return Cause("not updated", NOT_UPDATED, first.units, 0.0, 0.0)
+
+    def judged(other: Settings, given: UpdatedParameter = updated) -> Judgement:
+        return next(judge_update(Update(other), given, first.place, precision, reading))
+
     for name, words, other, given in _other_updates(settings, updated, earlier, batch):
-        found = next(judge_update(Update(other), given, first.place, precision, reading))
-        if found.verdict is Verdict.MATCH:
+        if (found := judged(other, given)).verdict is Verdict.MATCH:
+            return Cause(name, words, first.units, found.units, found.fraction)
+    for name, words, with_constant in _undeclared_settings(settings, updated):
+        # If rounding hides the last digit, other constants explain the update as well.
+        neighbours = (judged(with_constant(1 + distance)).verdict for distance in (-NEIGHBOURS, NEIGHBOURS))
+        if (found := judged(with_constant(1.0))).verdict is Verdict.MATCH and Verdict.MATCH not in neighbours:
             return Cause(name, words, first.units, found.units, found.fraction)
     return None
 
@@ -115,19 +123,21 @@ def _other_updates(
     for factor, name, words in factors:
         if factor != 1.0:
             yield name, words, replace(settings, lr=factor * settings.lr), updated
-    yield from _undeclared_settings(settings, updated)
 
 
-def _undeclared_settings(settings: Settings, updated: UpdatedParameter) -> Iterator[tuple[str, str, Settings, UpdatedParameter]]:
-    """Yield a learning rate or weight decay other than declared, if it has few digits: an arbitrary number could explain any update."""
+def _undeclared_settings(settings: Settings, updated: UpdatedParameter) -> Iterator[tuple[str, str, Callable[[float], Settings]]]:
+    """Yield a learning rate or weight decay other than declared, if it has few digits: an arbitrary number could explain any update.
+
+    The function with each returns the settings with a multiple of the constant.
+    """
     before, state = updated.before.astype(np.float64), {name: value.astype(np.float64) for name, value in updated.state.items()}
     right = Update(settings).update(before, updated.grad.astype(np.float64), state)[0]
     moved = updated.after.astype(np.float64) - before
     if (factor := multiple_of(right - before, moved)) and is_round_number(factor):
         words = f"the step is {factor:.6g} times as long: the learning rate is not the declared one"
-        yield "learning rate factor", words, replace(settings, lr=factor * settings.lr), updated
+        yield "learning rate factor", words, lambda scale: replace(settings, lr=scale * factor * settings.lr)
     if isinstance(settings, SgdSettings) and not settings.weight_decay:
         decay = multiple_of(-settings.lr * before, before + moved - right)
         if decay > 0 and is_round_number(decay):
             words = f"the update includes a weight decay of {decay:.6g}, which is not declared"
-            yield "weight decay", words, replace(settings, weight_decay=decay), updated
+            yield "weight decay", words, lambda scale: replace(settings, weight_decay=scale * decay)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from crosscheck.causes import Edits
 from crosscheck.causes.divergence import Divergence, examined
+from crosscheck.causes.variants.explain import SECONDS
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.judge import CONTRACT, Judgement, Verdict, combine_verdicts
 from crosscheck.core.operation import Call
@@ -28,6 +30,8 @@ class Settings:
         The precisions to check; all if empty.
     strict : bool
         Whether a warning counts as a mismatch.
+    explain : float
+        For how many seconds to search for the cause of a pair's mismatches by edits of the reference; 0 tests known mistakes only.
     """
 
     seed: int = 0
@@ -35,6 +39,7 @@ class Settings:
     shrink: bool = True
     dtypes: tuple[str, ...] = ()
     strict: bool = False
+    explain: float = SECONDS
 
     def precisions(self, declared: Iterable[str]) -> list[str]:
         """Return the declared precisions that the settings select."""
@@ -71,7 +76,7 @@ class CheckResult:
         Each judgement has a label: the shape of its input, or its step, such as ``"step 3"``.
     divergence : Divergence or None
         The first mismatch with its cause.
-    unexamined : list of Failure
+    unexamined : list of (Failure, Edits or None)
         Other wrong quantities. :meth:`examine` looks for their causes and empties this list.
     others : list of Divergence
         Other wrong quantities with their causes.
@@ -85,6 +90,8 @@ class CheckResult:
         The small case of a mismatch, if one was looked for.
     warning : bool
         Whether a mismatch is only a warning: see :attr:`Check.warns`.
+    right : dict of str to Call
+        For each quantity, the first call on which it was right; a cause must not say otherwise.
     """
 
     check: str
@@ -92,7 +99,7 @@ class CheckResult:
     reason: str = ""
     judgements: list[tuple[str, Judgement]] = field(default_factory=list)
     divergence: Divergence | None = None
-    unexamined: list[Failure] = field(default_factory=list)
+    unexamined: list[tuple[Failure, Edits | None]] = field(default_factory=list)
     others: list[Divergence] = field(default_factory=list)
     given: FailingCall | None = None
     notes: list[str] = field(default_factory=list)
@@ -100,26 +107,36 @@ class CheckResult:
     reproduction: Reproduction | None = None
     dtype: str = ""
     warning: bool = False
+    right: dict[str, Call] = field(default_factory=dict)
 
-    def add(self, shape: str, judgement: Judgement, failure: Failure | None = None, given: FailingCall | None = None, source: str = "") -> None:
+    def add(
+        self,
+        shape: str,
+        judgement: Judgement,
+        failure: Failure | None = None,
+        given: FailingCall | None = None,
+        source: str = "",
+        edits: Edits | None = None,
+    ) -> None:
         """Add a judgement. The cause of the first mismatch is looked for at once; :meth:`examine` looks for the causes of later mismatches.
 
-        ``failure`` holds what the diagnosis needs, ``given`` the call with the mismatch, ``source`` the file and line that computes the quantity.
+        ``failure`` holds what the diagnosis needs, ``given`` the call with the mismatch, ``source`` the file and line that computes the quantity, and
+        ``edits`` searches for an edit of the reference that explains the call.
         """
         self.judgements.append((shape, judgement))
         if judgement.verdict is not Verdict.MISMATCH:
             return
         if self.divergence is None:
-            self.divergence, self.given = examined(failure) if failure else Divergence(judgement, None, source), given
+            self.divergence, self.given = examined(failure, edits=edits) if failure else Divergence(judgement, None, source), given
         elif failure is not None:
-            self.unexamined.append(failure)
+            self.unexamined.append((failure, edits))
 
     def examine(self, known: set[str]) -> None:
         """Look for the causes of the other wrong quantities that are not in ``known``, and add all wrong quantities to ``known``."""
         known |= set() if self.divergence is None else {self.divergence.judgement.place.quantity}
-        for failure in self.unexamined:
+        for failure, edits in self.unexamined:
             if failure.quantity not in known:
-                self.others.append(examined(failure))
+                self.others.append(examined(failure, edits=edits))
                 known.add(failure.quantity)
         self.unexamined.clear()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from crosscheck.causes import NoEdits
 from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, FailingCall, Settings
 from crosscheck.core.check_layer import NOT_COMPUTED, Failure, backward_quantities, forward_quantities
 from crosscheck.core.guard import SubjectError
@@ -29,6 +30,7 @@ _CALLS = 4
 
 NO_REFERENCE = "no reference: only the gradients are compared with slopes of the output"
 DTYPE = "float64"
+_NO_STEPS = NoEdits("without a reference there are no steps to change")
 
 
 def difference_check(family: str) -> Check:
@@ -60,7 +62,7 @@ def _judge(prepared: Prepared, call: Call, shape: str, result: CheckResult, seed
 
     def add(judgement: Judgement, failure: Failure | None = None) -> None:
         quantity = judgement.place.quantity
-        result.add(shape, judgement, failure, FailingCall(call, quantity, DTYPE), prepared.layer.sources.get(quantity, ""))
+        result.add(shape, judgement, failure, FailingCall(call, quantity, DTYPE), prepared.layer.sources.get(quantity, ""), _NO_STEPS)
 
     outputs, gradients = forward_quantities(call), backward_quantities(call)
     try:

@@ -13,7 +13,9 @@ from crosscheck.adapters.optimizers import Stepper
 from crosscheck.causes import Cause
 from crosscheck.causes.conventions import named
 from crosscheck.causes.divergence import Divergence
-from crosscheck.causes.optimizers import explained, narrowed
+from crosscheck.causes.optimizers.fault_models import explained, narrowed
+from crosscheck.causes.optimizers.search import OptimizerSearch
+from crosscheck.causes.optimizers.trials import Trial
 from crosscheck.checks.bench import DoesNotApplyError, complaint, copies, differing
 from crosscheck.checks.check import Check, CheckResult, Settings
 from crosscheck.checks.contracts import contract_check
@@ -72,10 +74,68 @@ def _run(prepared: PreparedOptimizers, settings: Settings, dtype: str, family: s
             (explained(prepared.references[0].oracle, start, grads, params, precision, first) if params_are_off else None)
             or _velocity(prepared, found, expected, precision, first)
             or narrowed(found, expected, prepared.pair.state, precision, first)
+            or _without_dtype(prepared, found, expected, precision, first)
+            or _searched(prepared, settings, dtype, family, found, expected, first)
         )
         result.divergence = Divergence(first, cause, prepared.convention.source)
     result.conclude()
     return replace(result, verdict=Verdict.MISMATCH) if failed else result
+
+
+def _searched(
+    prepared: PreparedOptimizers, settings: Settings, dtype: str, family: str, found: Sequence[Step], expected: Expected, first: Judgement
+) -> Cause | None:
+    """Return the mistake that explains all numbers of this run, and those of runs with other seeds, on these gradients and on ordinary ones."""
+    if not settings.explain:
+        return None
+    oracle, precision = prepared.references[0].oracle, prepared.precision(dtype)
+    names = {mine: theirs for mine, theirs in prepared.pair.state.items() if mine not in prepared.pair.velocity}
+
+    def trial(seed: int, grads: Gradients, steps: Sequence[Step], expected: Expected) -> Trial:
+        named_as_theirs = [Step(step.params, {theirs: step.state[mine] for mine, theirs in names.items()}) for step in steps]
+        return Trial(prepared.start(dtype, seed), grads, named_as_theirs, expected, precision)
+
+    def again(number: int) -> list[Trial]:
+        seed, trials = settings.seed + number, []
+        start, given = prepared.start(dtype, seed), prepared.gradients(family, dtype, seed)
+        ordinary = prepared.gradients("normal", dtype, seed)
+        for grads in [given] if family == "normal" else [given, ordinary, _mixed(given, ordinary, seed)]:
+            steps, reason = _followed(prepared, start, grads)
+            if reason:
+                return []
+            trials.append(trial(seed, grads, steps, expected_of(oracle, start, grads, precision)))
+        return trials
+
+    failing = trial(settings.seed, prepared.gradients(family, dtype, settings.seed), found, expected)
+    return OptimizerSearch(oracle, failing, again, first).cause
+
+
+def _mixed(given: Gradients, ordinary: Gradients, seed: int) -> Gradients:
+    """Return ordinary gradients with some elements of other ones, in some of the parameters and steps; each step has another share of them."""
+    rng = np.random.default_rng(seed)
+
+    def mixed(value: Array, other: Array) -> Array:
+        share = rng.random() * rng.integers(2)
+        return np.where(rng.random(value.shape) < share, value, other)
+
+    return [{name: mixed(value, right[name]) for name, value in step.items()} for step, right in zip(given, ordinary, strict=False)]
+
+
+def _without_dtype(prepared: PreparedOptimizers, found: Sequence[Step], expected: Expected, precision: Precision, first: Judgement) -> Cause | None:
+    """Return the dtype as the cause if a state is kept in float64 whatever the parameters are, and is right otherwise."""
+    param, _, state = first.place.quantity.rpartition(".")
+    if state not in prepared.pair.state or state in prepared.pair.velocity:
+        return None
+    arrays = [step.state[state][param] for step in found]
+    if any(value.dtype != np.float64 for value in arrays) or precision.dtype == np.float64:
+        return None
+    where = prepared.pair.state[state], param
+    judgements = [_judged(first.place, value.astype(precision.dtype), expected, number, where, precision) for number, value in enumerate(arrays)]
+    if any(judgement.verdict is not Verdict.MATCH for judgement in judgements):
+        return None
+    worst = max(judgements, key=lambda judgement: judgement.fraction)
+    words = f"{state} is kept in float64, expected {precision.dtype}: np.zeros(shape) has no dtype of its own; use np.zeros_like(param)"
+    return Cause("array without dtype", words, first.units, worst.units, worst.fraction)
 
 
 def _followed(prepared: PreparedOptimizers, start: Mapping[str, Array], grads: Gradients) -> tuple[list[Step], str]:

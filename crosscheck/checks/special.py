@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from crosscheck.checks.check import Check, CheckResult, Settings
-from crosscheck.checks.values import judge_call, judged
+from crosscheck.checks.values import explained, judge_call, judged
 from crosscheck.core.arguments import DEFAULT_IGNORED, Case, Inputs, Labels, Special, specials_of
 from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Verdict
@@ -70,7 +70,7 @@ def _check(special: Special, dtype: str) -> Check:
         except RefusedError as error:
             return CheckResult(name, Verdict.SKIPPED, str(error))
         result = CheckResult(name, Verdict.SKIPPED)
-        judge_call(prepared, call, dtype, str(case), result, special=special.words)
+        judge_call(prepared, call, dtype, str(case), result, special.words, explained(prepared, case, "normal", dtype, settings))
         return result.conclude()
 
     return Check(name, f"{dtype} output and gradients with {special.words}", run, dtype)

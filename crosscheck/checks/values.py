@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from crosscheck.adapters.dropout_mask import drawn
+from crosscheck.causes import Edits
 from crosscheck.causes.conventions import named
 from crosscheck.causes.tie_rules import OTHER_RULES, chooses, pooled_gradient
 from crosscheck.checks.check import OUT_OF_RANGE, Check, CheckResult, FailingCall, Settings
+from crosscheck.checks.explained import Explained
 from crosscheck.core.arguments import Case
 from crosscheck.core.check_layer import LayerCheck, check_layer
 from crosscheck.core.inputs import FAMILIES, arranged, memory_of
@@ -64,7 +67,7 @@ def _check(name: str, about: str, dtype: str, family: str, evaluation: bool = Fa
             else:
                 declared = case in ready.cases
                 sound = not result.wrong
-                judge_call(ready, call, dtype, str(case), result)
+                judge_call(ready, call, dtype, str(case), result, edits=explained(ready, case, family, dtype, settings))
                 if sound and result.wrong and not declared:
                     result.notes.append(f"{case} is a size that was not declared; {_limits(ready, case)}")
         return result.conclude()
@@ -92,10 +95,19 @@ def undecided(title: str, reason: str) -> Judgement:
     return Judgement(Place(0, title, "output"), Kind.ISOLATED, Verdict.UNDECIDED, reason=reason)
 
 
-def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: CheckResult, special: str = "") -> None:
+def judge_call(
+    prepared: Prepared,
+    call: Call,
+    dtype: str,
+    shape: str,
+    result: CheckResult,
+    special: str = "",
+    edits: Callable[[LayerCheck], Edits] | None = None,
+) -> None:
     """Judge every quantity of one call and add the judgements to a result; causes are looked for only on the first call that fails.
 
-    ``special`` says what is special about the call; the subject then has to be NaN or infinite where the reference is.
+    ``special`` says what is special about the call; the subject then has to be NaN or infinite where the reference is. ``edits`` returns the search
+    for an edit of the reference that explains the call.
     """
     check, judgements = judged(prepared, call, dtype)
     if special:
@@ -106,15 +118,29 @@ def judge_call(prepared: Prepared, call: Call, dtype: str, shape: str, result: C
     if others and not any(DTYPES_HINT in note for note in result.notes):
         result.notes.append(f"your code returned {', '.join(others)}; {DTYPES_HINT}{(*sorted(others),)!r}")
     to_examine = result.divergence is None
+    search = None if edits is None else edits(check)
     for judgement in judgements:
         # A difference in NaNs has no small case: whether it is a fault is a question of convention.
         plain = special and judgement.verdict is Verdict.MISMATCH and CONVENTION in judgement.reason
+        quantity = judgement.place.quantity
+        if judgement.verdict is Verdict.MATCH:
+            result.right.setdefault(quantity, check.call)
         if judgement.verdict is not Verdict.MISMATCH or not to_examine or plain:
             result.add(shape, judgement)
             continue
-        quantity = judgement.place.quantity
+        failure = check.failure(judgement)
         given = FailingCall(_as_given(check, dtype, prepared.dropped is not None), quantity, dtype, prepared.evaluates)
-        result.add(shape, judgement, check.failure(judgement), given, prepared.layer.sources.get(quantity, ""))
+        failure = None if failure is None else replace(failure, right=result.right.get(quantity))
+        result.add(shape, judgement, failure, given, prepared.layer.sources.get(quantity, ""), search)
+
+
+def explained(prepared: Prepared, case: Case, family: str, dtype: str, settings: Settings) -> Callable[[LayerCheck], Edits]:
+    """Return a function that returns, for a judged call, the search for an edit of the reference that explains it."""
+
+    def checked(ready: Prepared, call: Call, precision: str) -> LayerCheck:
+        return judged(ready, call, precision)[0]
+
+    return lambda check: Explained(prepared, check, case, FAMILIES[family], dtype, settings.seed, settings.explain, checked)
 
 
 def judged(prepared: Prepared, call: Call, dtype: str, witness: Arrays | None = None) -> tuple[LayerCheck, list[Judgement]]:

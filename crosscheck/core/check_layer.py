@@ -123,7 +123,8 @@ class LayerCheck:
         found = self.found.get(quantity)
         if found is None:
             return None
-        return Failure(judgement, found, self.expected[quantity], self.judged_by[quantity], self.wide, self.oracle, self.subject, self.precision)
+        expected, bound = self.expected[quantity], self.judged_by[quantity]
+        return Failure(judgement, found, expected, bound, self.wide, self.oracle, self.subject, self.precision, self.call)
 
 
 def check_layer(
@@ -216,6 +217,8 @@ class Failure:
     oracle: Oracle
     subject: SubjectLayer
     precision: Precision
+    given: Call | None = None  # the call as the layer received it, in the subject's precision and order in memory, if it was made by the harness
+    right: Call | None = None  # another call, perhaps of another size, on which the quantity was found right
 
     @property
     def quantity(self) -> str:

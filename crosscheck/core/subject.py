@@ -32,6 +32,13 @@ class SubjectLayer(Protocol):
         """Return a bound of the error of measuring a quantity, such as a gradient read from an update; None if the layer returns or stores it."""
 
 
+class DrawingLayer(SubjectLayer, Protocol):
+    """A dropout layer that has already run, and that can draw another mask for another call."""
+
+    def redrawn(self, call: Call) -> tuple[SubjectLayer, Call]:
+        """Run the layer on another call. Return a layer that replays its results, and the call with the mask that it drew."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The results of a training step."""

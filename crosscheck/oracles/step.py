@@ -89,10 +89,16 @@ def oracle_step(
     backwards = [(index, quantity) for index in reversed(range(len(runs))) for quantity in backward_quantities(runs[index].call)]
     for index, quantity in forward + backwards:
         step.expected[step.names[index], quantity] = runs[index].result[quantity], Bound(totals[index][quantity], 1.0)
-    for name in architecture.names[first:]:
+    return updated_from(architecture, step, start, precision)
+
+
+def updated_from(architecture: Architecture, step: OracleStep, start: TrainState, precision: Precision) -> OracleStep:
+    """Return a step with the updates of its parameters computed from the optimizer's state in ``start``; its gradients stay as they are."""
+    updated = replace(step, expected=dict(step.expected), state={}, state_errors={}, norms=dict(step.norms))
+    for name in architecture.names[architecture.first_trained :]:
         if name not in architecture.frozen:
-            _update(architecture, step, name, start, precision)
-    return step
+            _update(architecture, updated, name, start, precision)
+    return updated
 
 
 def _update(architecture: Architecture, step: OracleStep, name: str, start: TrainState, precision: Precision) -> None:

@@ -42,6 +42,7 @@ class Prepared(Ready):
     benches: dict[tuple[str, int], Any] = field(
         default_factory=dict, compare=False, repr=False
     )  # the contracts' benches so far, by precision and seed
+    explainers: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)  # what searches for causes have found so far
 
     @property
     def shapes(self) -> list[Shape]:
@@ -94,7 +95,7 @@ class Prepared(Ready):
         """The same pair with subject and references in evaluation mode, where a single sample is tried, too, as in a prediction."""
         references = [reference.evaluating for reference in self.references]
         layer = replace(self.layer, training=False, mask="")
-        found = replace(self, layer=layer, references=references, evaluates=True, benches={})
+        found = replace(self, layer=layer, references=references, evaluates=True, benches={}, explainers={})
         single = self.cases[0].resized({batch: 1}) if (batch := batch_axis(self.cases[0])) else self.cases[0]
         if single in (*self.cases, *self.derived) or self.pair.fixed_batch or not accepted(found, single):
             return found
@@ -103,7 +104,7 @@ class Prepared(Ready):
     @property
     def stateless(self) -> Prepared:
         """The same pair without running statistics, for trace files, which hold one mode only."""
-        return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={}, benches={})
+        return replace(self, layer=replace(self.layer, layout=replace(self.layer.layout, buffers={})), buffers={}, benches={}, explainers={})
 
     def call(self, case: Case | Shape, family: Family, dtype: str, seed: int, outputs: Mapping[str, Shape] | None = None) -> Call:
         """Return inputs, parameters and upstream gradients; they depend only on the pair's name and the first four arguments.

@@ -190,8 +190,10 @@ def also_wrong(pair: Facts, first: Facts) -> Iterator[str]:
             if check is not first or name != known:
                 where.setdefault(name, []).append(check["check"])
     causes, together = dict(_causes(pair, wrong)), dict[tuple[str, str], list[str]]()
+    first_cause = first["first_divergence"]["cause_in_words"] if first["first_divergence"] else ""
     for name, checks in where.items():
         why = f"; {causes[name]}" if name != known and name in causes else ""
+        why = "; the same cause" if why and causes[name] == first_cause else why
         where_in_words = f"{len(checks):,}{' other' if name == known else ''} {'check' if len(checks) == 1 else 'checks'}: {_first_three(checks)}"
         together.setdefault((where_in_words, why), []).append(name)
     for (where_in_words, why), names in together.items():

@@ -71,6 +71,14 @@ def _add_check(commands: Any) -> None:
     check.add_argument("files", nargs="+", type=Path, metavar="FILE.py", help="a Python file that declares pairs; it is executed")
     _add_selection(check)
     check.add_argument("--list", action="store_true", help="list the names of the selected checks and run none of them")
+    check.add_argument(
+        "--explain",
+        type=seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="search for the cause of a pair's mismatches for at most this long (default 10), by single edits of the reference; "
+        "0 tests only the mistakes that are known by name",
+    )
     check.add_argument("--no-shrink", action="store_true", help="do not look for a smaller input that shows the same fault")
     _add_strict(check)
     _add_reports(check)
@@ -146,10 +154,10 @@ def whole(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """Read a time limit."""
+    """Read a number of seconds."""
     value = float(text)
     if not 0 <= value <= LONGEST:
-        raise argparse.ArgumentTypeError(f"{text}: expected a number of seconds of at most {LONGEST:,}, or 0 for no limit")
+        raise argparse.ArgumentTypeError(f"{text}: expected a number of seconds, from 0 to {LONGEST:,}")
     return value
 
 

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             for check in selection.checks:
                 console.print(full_name(selection.pair, check), markup=False, soft_wrap=True)
         return 0
-    settings = Settings(options.seed, options.timeout, not options.no_shrink, tuple(options.dtype), options.strict)
+    settings = Settings(options.seed, options.timeout, not options.no_shrink, tuple(options.dtype), options.strict, options.explain)
     asked, left_out = (sum(counts) for counts in zip(*((len(s.checks), s.left_out) for s in selections), strict=True))
     outcome = PairRun(shlex.join(["crosscheck", *arguments]), options.seed, asked, left_out)
     started = time.monotonic()

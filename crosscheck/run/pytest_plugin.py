@@ -41,6 +41,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="stop a check that takes longer than this (default 60); 0 means no limit",
     )
     group.addoption("--crosscheck-strict", action="store_true", help="count warnings as mismatches")
+    group.addoption(
+        "--crosscheck-explain",
+        type=seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="search for the cause of a pair's mismatches for at most this long (default 10); 0 tests only the mistakes that are known by name",
+    )
     group.addoption("--crosscheck-no-shrink", action="store_true", help="do not look for smaller inputs that show the same fault")
 
 
@@ -102,7 +109,8 @@ class Run:
 
         option = self.config.getoption
         timeout, shrink = option("crosscheck_timeout"), not option("crosscheck_no_shrink")
-        return Settings(option("crosscheck_seed"), timeout, shrink, tuple(option("crosscheck_dtype")), option("crosscheck_strict"))
+        dtypes, strict, explain = tuple(option("crosscheck_dtype")), option("crosscheck_strict"), option("crosscheck_explain")
+        return Settings(option("crosscheck_seed"), timeout, shrink, dtypes, strict, explain)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from crosscheck.causes import Edits
 from crosscheck.causes.divergence import Divergence
+from crosscheck.causes.variants.explain import EditsOfLayer
 from crosscheck.core.check_layer import Failure, check_layer
 from crosscheck.core.judge import Judgement, Kind, Verdict, fractions_of
 from crosscheck.core.operation import Call, Labels, Oracle
@@ -29,6 +31,7 @@ from crosscheck.training.free_run import DistanceSample, FreeRun, noise_of
 from crosscheck.training.jury import Jury
 from crosscheck.training.lockstep import StepReport, check_step
 from crosscheck.training.mask_counts import DropoutRateTest
+from crosscheck.training.seen_mistakes import SeenStep, SeenSuspects
 
 LINKS = (Kind.LAYER, Kind.WIRE, Kind.UPDATE)
 
@@ -51,6 +54,7 @@ class TrainingComparison(Comparison):
     divergences: dict[tuple[str, str], Divergence] = field(default_factory=dict)
     reference_fractions: dict[tuple[str, str], float] = field(default_factory=dict)
     masks: dict[str, DropoutRateTest] = field(default_factory=dict)
+    _suspects: SeenSuspects = field(default_factory=SeenSuspects, repr=False)
 
     def __post_init__(self) -> None:
         self._twin: Training = self.make(self.precision.dtype, None, 0)
@@ -110,19 +114,22 @@ class TrainingComparison(Comparison):
         report.links.extend(self._masks(trace))
         # While every link holds, testing layers alone on the reference's values shows nothing that the links do not show, and takes as long.
         wrong = any(judgement.verdict is Verdict.MISMATCH for judgement in (*report.links, *report.whole))
-        isolated: list[tuple[Judgement, Failure | None]] = []
+        isolated: list[tuple[Judgement, Failure | None, Edits | None]] = []
         if wrong or report.expected:
             values, start = self._of_reference(trace, x, labels, report, lr_factor)
             isolated = list(self._isolated(values, start, labels)) if wrong or self.steps_checked == 1 else []
         self.record.add(report.links)
-        self.record.add(judgement for judgement, _ in isolated)
+        self.record.add(judgement for judgement, *_ in isolated)
         self.record.add(report.whole)
         self.count(report.decisions)
-        broken = [j for j in report.links if j.verdict is Verdict.MISMATCH] or [j for j, _ in isolated if j.verdict is Verdict.MISMATCH]
+        broken = [j for j in report.links if j.verdict is Verdict.MISMATCH] or [j for j, *_ in isolated if j.verdict is Verdict.MISMATCH]
         self.broken.update(j.place.key for j in broken)
         self._consequences(report, trace)
         excess = [j for j in report.whole if j.verdict is Verdict.MISMATCH]
-        step = StepDiagnosis(architecture, self.subject.layers, self.precision, report, trace, self._earlier, isolated)
+        seen = SeenStep(architecture, trace, x, labels, self.precision, self._suspects.before(trace.step))
+        step = StepDiagnosis(architecture, self.subject.layers, self.precision, report, trace, self._earlier, isolated, seen)
+        self._confirm(report, step)
+        self._suspects.note(seen)
         found = [self._examined_once(judgement, step) for judgement in broken]
         if self.first is None and (broken or excess):
             self.first = found[0] if found else step.divergence(excess[0])
@@ -141,12 +148,17 @@ class TrainingComparison(Comparison):
         self._reference_distance(report, values, twin.params)
         return values, start
 
-    def _isolated(self, values: Trace, start: TrainState, labels: Labels) -> Iterator[tuple[Judgement, Failure | None]]:
-        """Yield the judgements on each layer tested alone on the reference's values; each mismatch comes with the data from which it was judged."""
+    def _isolated(self, values: Trace, start: TrainState, labels: Labels) -> Iterator[tuple[Judgement, Failure | None, Edits | None]]:
+        """Yield the judgements on each layer tested alone on the reference's values.
+
+        Each mismatch comes with the data from which it was judged, and with the search for an edit of the reference that explains it.
+        """
         for name in self.architecture.wiring:
             oracle, call = self._given(name, values, start, labels)
             check = check_layer(self.subject.layers[name], oracle, call, self.precision, name, self.steps)
-            yield from ((one, check.failure(one) if one.verdict is Verdict.MISMATCH else None) for one in check.judgements)
+            edits = EditsOfLayer(check)
+            for one in check.judgements:
+                yield (one, check.failure(one), edits) if one.verdict is Verdict.MISMATCH else (one, None, None)
 
     def _given(self, name: str, values: Trace, start: TrainState, labels: Labels) -> tuple[Oracle, Call]:
         """Return a layer's oracle, and the call that passes the reference's values to the layer."""
@@ -191,8 +203,17 @@ class TrainingComparison(Comparison):
         """Return the first divergence of a quantity. Later ones are not examined, because a cause shows best in the first effect of a fault."""
         key = judgement.place.key
         if key not in self.divergences:
-            self.divergences[key] = step.divergence(judgement)
+            self.divergences[key] = self._suspects.examined(step.divergence(judgement), step.suspects(judgement))
         return self.divergences[key]
+
+    def _confirm(self, report: StepReport, step: StepDiagnosis) -> None:
+        """Report the mistakes that explain an earlier step, if they explain this one, too."""
+        wrong = {judgement.place.key: judgement for judgement in report.links if judgement.verdict is Verdict.MISMATCH}
+        for key in list(self._suspects.open):
+            before = self.divergences[key]
+            found = [step.divergence(wrong[key]).cause, *step.suspects(wrong[key])] if key in wrong else []
+            self.divergences[key] = self._suspects.confirmed(before, found)
+            self.first = self.divergences[key] if self.first is before else self.first
 
     @np.errstate(all="ignore")
     def look(self) -> list[DistanceSample]:

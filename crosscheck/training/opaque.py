@@ -6,7 +6,7 @@ tried both ways; a difference that they do not explain is a mismatch. Its cause 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,9 +33,9 @@ from crosscheck.oracles.step import OracleStep, oracle_step
 from crosscheck.training.comparison import Comparison
 from crosscheck.training.free_run import FreeRun, noise_of
 from crosscheck.training.kinks import ambiguous, differing, tried
+from crosscheck.training.shown_mistakes import mistakes
+from crosscheck.training.shown_step import LOSS, Key, ShownStep, Suspects
 
-LOSS = ("loss", "output")
-Key = tuple[str, str]
 ComputeStep = Callable[..., OracleStep]
 """Function that computes the oracle's step of a network, with imposed decisions at kinks if any are given."""
 
@@ -50,6 +50,10 @@ class StepComparison(Comparison):
     _state_errors: dict[str, Arrays] = field(default_factory=dict, repr=False)
     _grads: dict[Key, Array] = field(default_factory=dict, repr=False)
     _sums: dict[Key, Array] = field(default_factory=dict, repr=False)
+    _suspects: Suspects | None = field(default=None, repr=False)
+    _last_loss: Array | None = field(default=None, repr=False)
+    _right_loss: tuple[Array, Bound] | None = field(default=None, repr=False)
+    _batches: list[tuple[Array, Labels]] = field(default_factory=list, repr=False)  # those of the first step and of the previous step
 
     @np.errstate(all="ignore")  # a training that diverges overflows on both sides; the verdicts say so
     def step(self, x: Array, labels: Labels) -> None:
@@ -78,9 +82,18 @@ class StepComparison(Comparison):
             step, judgements = self._tried(step, judgements, start, found, compute)
         self.steps_checked += 1
         self.record.add(judgements)
+        shown = ShownStep(
+            self.steps, self.architecture, self.precision, start, found, x, labels, step, self._last_loss, self._right_loss, self._batches[:]
+        )
+        self._confirm(shown, judgements)
         if self.first is None and (exceeding := _exceeding(judgements)):
             self.first = self._divergence(exceeding[0], step, start, found)
-            self.first = replace(self.first, cause=self._tie_rule(exceeding[0], step, start, found, compute) or self.first.cause)
+            if (tie_rule := self._tie_rule(exceeding[0], step, start, found, compute)) is not None:
+                self.first = replace(self.first, cause=tie_rule)
+            else:
+                self._suspects = Suspects(exceeding[0], self.first.cause)
+                self._suspects.look(mistakes(shown), shown)
+                self.first = replace(self.first, cause=None if self._suspects.open else self.first.cause)
         if self.free is None:
             values = [
                 (name, quantity, run.result[quantity], error)
@@ -92,6 +105,17 @@ class StepComparison(Comparison):
         self._state, self._state_errors = step.state, step.state_errors
         self._grads = {key_of(name): self._grad(step, key_of(name)) for name in start.params if key_of(name) in step.expected}
         self._sums = {key: self._sums.get(key, 0.0) + grad for key, grad in self._grads.items()}
+        self._last_loss, self._right_loss = found[LOSS].copy(), step.expected[LOSS]
+        self._batches = [*self._batches[:1], (x.copy(), labels.copy())]
+
+    def _confirm(self, step: ShownStep, judgements: Sequence[Judgement]) -> None:
+        """Report a mistake that explains the first wrong step, once it explains another step, too."""
+        if self.first is None or self._suspects is None or not self._suspects.open:
+            return
+        again = [one for one in _exceeding(judgements) if one.place.key == self.first.judgement.place.key]
+        named = self._divergence(again[0], step.right, step.start, step.found).cause if again else None
+        if (cause := self._suspects.confirmed(step, named)) is not None:
+            self.first = replace(self.first, cause=cause)
 
     def _tried(
         self, step: OracleStep, judgements: list[Judgement], start: TrainState, found: Mapping[Key, Array], compute: ComputeStep
@@ -210,5 +234,5 @@ class StepComparison(Comparison):
             yield "updated weight", words, passed_on[key]
 
 
-def _exceeding(judgements: list[Judgement]) -> list[Judgement]:
+def _exceeding(judgements: Sequence[Judgement]) -> list[Judgement]:
     return [judgement for judgement in judgements if judgement.verdict is Verdict.MISMATCH]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from crosscheck.causes import Cause
-from crosscheck.causes.optimizers import agreeing, explained
+from crosscheck.causes.optimizers.fault_models import agreeing, explained
 from crosscheck.core.judge import Judgement
 from crosscheck.core.operation import Arrays, RefusedError
 from crosscheck.core.precision import Bound, Precision

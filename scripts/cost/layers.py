@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from crosscheck import Pair
+from crosscheck.causes import Edits
 from crosscheck.causes.divergence import Divergence
 from crosscheck.checks import Settings, checks_of
 from crosscheck.core.check_layer import Failure
@@ -111,7 +112,7 @@ def seconds(name: str, factor: float) -> float:
     return took
 
 
-def uncaused(failure: Failure) -> Divergence:
+def uncaused(failure: Failure, edits: Edits | None = None) -> Divergence:
     """Return a divergence without looking for its cause."""
     return Divergence(failure.judgement, None, "")
 

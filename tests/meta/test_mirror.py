@@ -13,6 +13,8 @@ WINGS = ("crosscheck", "reference", "scratch", "scripts")
 
 TOGETHER = {
     "crosscheck/causes",
+    "crosscheck/causes/optimizers",
+    "crosscheck/causes/variants",
     "crosscheck/oracles/optimizers",
     "crosscheck/oracles/theories",
     "crosscheck/pairs",

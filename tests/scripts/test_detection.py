@@ -134,9 +134,9 @@ def test_interrupted_run_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 SHORT: dict[str, tuple[Facts, dict[str, Any], str]] = {
     "another place": ({}, {"at": "output"}, f"{BIAS}: seen at bias.grad, expected at output"),
-    "another cause": ({"cause": "sign"}, {}, f"{BIAS}: said to be 'sign', expected 'constant factor'"),
-    "a cause where none is known": ({}, {"cause": ""}, f"{BIAS}: said to be 'constant factor', expected that it is unknown"),
-    "cause unknown": ({"cause": ""}, {}, f"{BIAS}: its cause, 'constant factor', stays unknown"),
+    "another cause": ({"cause": "sign"}, {}, f"{BIAS}: said to be 'sign', expected '{FAULTS[BIAS].cause}'"),
+    "a cause where none is known": ({}, {"cause": ""}, f"{BIAS}: said to be '{FAULTS[BIAS].cause}', expected that it is unknown"),
+    "cause unknown": ({"cause": ""}, {}, f"{BIAS}: its cause, '{FAULTS[BIAS].cause}', stays unknown"),
     "undecided": ({"verdict": "undecided", "words": "in words"}, {}, f"{BIAS}: not detected (undecided: in words)"),
 }
 

@@ -13,7 +13,7 @@ import reference.keras
 import reference.pytorch
 import scratch
 from crosscheck.causes.divergence import Divergence
-from crosscheck.causes.optimizers import explained
+from crosscheck.causes.optimizers.fault_models import explained
 from crosscheck.core.guard import source
 from crosscheck.core.judge import Judgement, Kind, Verdict, judge
 from crosscheck.core.precision import Array, Precision

@@ -16,7 +16,7 @@ SHARED = (plain, crosscheck.run.pytest_parametrize, crosscheck.report.write)
 
 FILE = """
 from crosscheck import parametrize_with_checks
-from plain import Negated, ReadsItsMode, Scale, WritesToInput, pair
+from plain import Cubed, Negated, ReadsItsMode, Scale, WritesToInput, pair
 
 @parametrize_with_checks([{pairs}])
 def test_layers(pair, check):

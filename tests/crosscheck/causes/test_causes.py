@@ -167,7 +167,7 @@ def test_room_for_anything_explains_nothing() -> None:
     failure = failed("linear", "output", off_by(1e-9, "output"))
     vague = Candidate("vague", "", failure.expected, Bound(np.abs(failure.expected) * 1e9, 1.0))
     sharp = Candidate("sharp", "", failure.found, Bound(np.abs(failure.found), 1.0))
-    assert [Evidence(failure).explained(candidate) is not None for candidate in (vague, sharp)] == [False, True]
+    assert [Evidence(failure).explained(candidate, lambda _: iter(())) is not None for candidate in (vague, sharp)] == [False, True]
 
 
 def test_hypothesis_that_stumbles_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

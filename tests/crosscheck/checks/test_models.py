@@ -136,14 +136,14 @@ def of_grads(change: Callable[[dict[str, Array]], dict[str, Array]], place: str,
 
 
 FAULTS = {
-    "conv-sign": Planted(lambda: dicts_pair(of_class("conv", ConvSign)), "step 1, conv.weight.grad", "the weight gradient has the wrong sign"),
+    "conv-sign": Planted(lambda: dicts_pair(of_class("conv", ConvSign)), "step 1, conv.weight.grad", "the sign is wrong"),
     "linear-grad": Planted(lambda: dicts_pair(of_class("linear", LinearNotTransposed)), "step 1, linear.weight.grad"),
     "updates-first": Planted(lambda: dicts_pair(of_class("linear", LinearUpdatesFirst)), "step 1, linear.grad_input"),
     "relu-mask": Planted(lambda: dicts_pair(of_class("relu", ReluOfGradient)), "step 1, relu.grad_input"),
     "pool-ties": Planted(
         lambda: dicts_pair(of_class("pool", PoolAll), batches=few_values), "step 1, pool.grad_input", "every pixel that equals its window's maximum"
     ),
-    "loss-sum": Planted(lambda: dicts_pair(of_class("loss", LossSum)), "step 1, loss.grad_input", "multiplied by the batch size, 4"),
+    "loss-sum": Planted(lambda: dicts_pair(of_class("loss", LossSum)), "step 1, loss.grad_input", "probabilities - target is not divided by 4"),
     "loss-label": Planted(lambda: dicts_pair(of_class("loss", LossLabel)), "step 1, loss.output"),
     "wire": Planted(lambda: dicts_pair(scaled_wire), "step 1, linear.input"),
     "forgetful": Planted(lambda: dicts_pair(forgetful), "step 2, conv.weight"),

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from crosscheck.causes.variants.explain import Explainer
 from crosscheck.checks import checks_of
 from crosscheck.core.inputs import FAMILIES
+from crosscheck.core.operation import Oracle
 from crosscheck.run.cli import main
 from tests.support import plain
-from tests.support.command import declare, facts
+from tests.support.command import declare, facts, recorded_both
 
 CHECKS = len(checks_of(plain.pair()))
 
@@ -49,6 +51,47 @@ def test_strict_lets_a_warning_count(folder: Path, capsys: pytest.CaptureFixture
     assert "MISMATCH: 1 of 1 pair differs: ReadsItsMode" in out
     assert "crosscheck check pairs.py --strict --only ReadsItsMode/contract-backward_uses_the_mode_of_forward" in out
     assert "warning" not in out
+
+
+NO_STEPS = "the reference cannot be taken apart into steps"
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"), [([], [10.0]), (["--explain", "2.5"], [2.5]), (["--explain", "0"], [])], ids=["default", "short", "known mistakes alone"]
+)
+def test_time_for_explanations_is_given(folder: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], seconds: list[float]) -> None:
+    """The report says why a search found nothing; a reference in NumPy has no steps."""
+    given: list[float] = []
+    made = Explainer.__init__
+
+    def watched(self: Explainer, oracle: Oracle, seconds: float) -> None:
+        given.append(seconds)
+        made(self, oracle, seconds)
+
+    monkeypatch.setattr(Explainer, "__init__", watched)
+    declare(folder, "PAIR = pair(Cubed)")
+    assert main(["check", "pairs.py", "--only", "values-float64-normal", "--no-shrink", "--json", "r.json", *options]) == 1
+    assert given[:1] == seconds
+    (check,) = facts(folder)["pairs"][0]["checks"]
+    assert check["first_divergence"]["cause"] == "unknown"
+    assert (NO_STEPS in check["first_divergence"]["cause_in_words"]) == bool(seconds)
+
+
+def test_recorded_reference_has_no_steps_and_says_so(folder: Path) -> None:
+    recorded_both(folder, "pair()", "--only", "values-float64-normal")
+    declare(folder, "PAIR = crosscheck.Pair(Cubed(), crosscheck.recorded('r.safetensors'), shapes=[(4, 3), (1, 3)], name='Scale')")
+    assert main(["check", "pairs.py", "--only", "values-float64-normal", "--no-shrink", "--json", "r.json"]) == 1
+    (check,) = facts(folder)["pairs"][0]["checks"]
+    assert NO_STEPS in check["first_divergence"]["cause_in_words"]
+
+
+@pytest.mark.parametrize("given", ["-1", "soon", "nan"])
+def test_time_for_explanations_is_a_number(folder: Path, capsys: pytest.CaptureFixture[str], given: str) -> None:
+    declare(folder, "PAIR = pair()")
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "pairs.py", "--explain", given])
+    assert ended.value.code == 2
+    assert "--explain" in capsys.readouterr().err
 
 
 def test_expected_difference_is_no_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,6 +64,14 @@ def test_broken_contract_that_only_warns(suite: Any, pytester: pytest.Pytester, 
         result.stdout.fnmatch_lines(["MATCH: *, 1 warning", "MATCH *; 1 warning", f"WARNING   ReadsItsMode  {warning}"])
 
 
+@pytest.mark.parametrize(("seconds", "searched"), [("5", True), ("0", False)])
+def test_time_for_explanations_is_given(suite: Any, pytester: pytest.Pytester, seconds: str, searched: bool) -> None:
+    result = suite("pair(Cubed)", "-k", "values-float64-normal", "--crosscheck-explain", seconds, "--crosscheck-report", "r.json")
+    assert result.ret == 1
+    (check,) = facts(pytester)["pairs"][0]["checks"]
+    assert ("the reference cannot be taken apart into steps" in check["first_divergence"]["cause_in_words"]) == searched
+
+
 def test_workers_report_as_one_process_does(suite: Any, pytester: pytest.Pytester) -> None:
     """The facts and the page of two workers are those of none, but for times."""
     pairs = ", ".join(f"pair({subject}dtypes=('float32',))" for subject in ("", "Negated, ", "WritesToInput, "))

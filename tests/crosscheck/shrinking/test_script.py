@@ -111,7 +111,7 @@ def test_script_names_the_file_as_seen_from_here(tmp_path: Path, monkeypatch: py
 def test_script_says_in_words_what_is_wrong(tmp_path: Path) -> None:
     text = reproduction_of("conv-sign", tmp_path / "layers.py").script.split('"""')[1]
     assert text.startswith("conv: weight.grad differs from the reference")
-    assert "has the wrong sign" in text
+    assert "the sign is wrong" in text
     assert "input 4x2x7x6 to 1x1x" in text
 
 

@@ -33,7 +33,9 @@ class DerivativeAtZeroIsOne(ReLU):
         return np.asarray(x >= 0, dtype=x.dtype)
 
 
-@planted(RELU, at="grad_input", hidden="random numbers are never exactly zero; pixels of a background, and sums of what is dead, are")
+@planted(
+    RELU, at="grad_input", cause="edit: half", hidden="random numbers are never exactly zero; pixels of a background, and sums of what is dead, are"
+)
 class DerivativeAtZeroIsAHalf(ReLU):
     """The derivative is (1 + sign(x)) / 2, a half at zero."""
 
@@ -85,7 +87,7 @@ class SlopesExchanged(LeakyReLU):
         return super().slope(-x)
 
 
-@planted(LEAKY, at="grad_input", hidden="what leaks is a hundredth: a test with an absolute tolerance of 0.05 passes")
+@planted(LEAKY, at="grad_input", cause="edit: left out", hidden="what leaks is a hundredth: a test with an absolute tolerance of 0.05 passes")
 class LeakMissingOnTheWayBack(LeakyReLU):
     """The derivative is that of a ReLU without a leak."""
 
@@ -93,7 +95,9 @@ class LeakMissingOnTheWayBack(LeakyReLU):
         return np.asarray(x > 0, dtype=x.dtype)
 
 
-@planted(LEAKY, at="output", hidden="both slopes are in use, 0.2 in networks that generate images, and a layer trains with either")
+@planted(
+    LEAKY, at="output", cause="edit: number", hidden="both slopes are in use, 0.2 in networks that generate images, and a layer trains with either"
+)
 class AnotherLeak(LeakyReLU):
     """The leak is 0.2 where 0.01 is declared."""
 
@@ -136,7 +140,23 @@ class SigmoidDerivativeOfTheOutput(Sigmoid):
         return twice * (1 - twice)
 
 
-@planted(SIGMOID, at="output", hidden="below 709 in double precision, and 88 in single, it is right to the last digit")
+@planted(SIGMOID, at="grad_input", cause="upstream gradient ignored", hidden="with a cotangent of ones, as after a sum, it is right")
+class SigmoidCotangentIgnored(Sigmoid):
+    """The derivative alone is handed on, without the cotangent."""
+
+    def backward(self, grad_output: Array) -> Array:
+        return self.slope(self._x)
+
+
+@planted(SIGMOID, at="grad_input", cause="upstream gradient twice", hidden="with a cotangent of ones, as after a sum, it is right")
+class SigmoidCotangentTwice(Sigmoid):
+    """The derivative is multiplied by the square of the cotangent."""
+
+    def backward(self, grad_output: Array) -> Array:
+        return super().backward(grad_output * grad_output)
+
+
+@planted(SIGMOID, at="output", cause="exponential overflows", hidden="below 709 in double precision, and 88 in single, it is right to the last digit")
 class SigmoidOverflows(Sigmoid):
     """The sigmoid is exp(x) / (1 + exp(x)), infinity over infinity for large inputs."""
 
@@ -144,7 +164,7 @@ class SigmoidOverflows(Sigmoid):
         return np.asarray(np.exp(x) / (1 + np.exp(x)))
 
 
-@planted(SIGMOID, at="output", hidden="the difference is at most a hundred-millionth, less than a plot or a loss shows")
+@planted(SIGMOID, at="output", cause="edit: guard", hidden="the difference is at most a hundred-millionth, less than a plot or a loss shows")
 class SigmoidWithEpsilon(Sigmoid):
     """An epsilon of 1e-8 is added to a denominator that cannot be zero."""
 
@@ -161,7 +181,7 @@ class TanhDerivativeOfTheInput(Tanh):
         return 1 - x**2
 
 
-@planted(TANH, at="grad_input", hidden="at zero, where layers start, it is right")
+@planted(TANH, at="grad_input", cause="edit: left out", hidden="at zero, where layers start, it is right")
 class TanhDerivativeNotSquared(Tanh):
     """The derivative is 1 - t, its square forgotten."""
 
@@ -177,12 +197,12 @@ class TanhByExponentials(Tanh):
         return np.asarray((np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x)))
 
 
-@planted(EXACT, at="output", hidden="the approximation is good to 5e-4: a tolerance of 1e-3 does not tell them apart")
+@planted(EXACT, at="output", cause="edit: approximation", hidden="the approximation is good to 5e-4: a tolerance of 1e-3 does not tell them apart")
 class ApproximationForTheExact(TanhGELU):
     """The approximation by a hyperbolic tangent stands where the exact function is declared."""
 
 
-@planted(EXACT, at="grad_input", hidden="far from zero the term that is missing vanishes")
+@planted(EXACT, at="grad_input", cause="edit: left out", hidden="far from zero the term that is missing vanishes")
 class GeluDerivativeWithoutTheDensity(GELU):
     """The product rule's second term, x times the density, is forgotten."""
 
@@ -201,7 +221,12 @@ class ErrorFunctionByPolynomial(GELU):
         return np.asarray(np.where(x >= 0, 1 - tail, tail))
 
 
-@planted(APPROXIMATE, at="grad_input", hidden="the cubic term is small: near zero, where activations lie, its derivative hardly counts")
+@planted(
+    APPROXIMATE,
+    at="grad_input",
+    cause="edit: left out",
+    hidden="the cubic term is small: near zero, where activations lie, its derivative hardly counts",
+)
 class CubesDerivativeWithoutTheThree(TanhGELU):
     """The derivative of 0.044715 x**3 is taken to be 0.044715 x**2."""
 

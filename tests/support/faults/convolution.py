@@ -109,7 +109,7 @@ class BiasGradientMissing(Conv2d):
         return np.zeros_like(self.params["bias"])
 
 
-@planted(CONV, at="bias.grad", cause="constant factor", hidden="with a batch of one the mean is the sum")
+@planted(CONV, at="bias.grad", cause="edit: divided", hidden="with a batch of one the mean is the sum")
 class BiasGradientAveraged(Conv2d):
     """The bias's gradient is averaged over the batch, where it has to be summed."""
 
@@ -117,7 +117,7 @@ class BiasGradientAveraged(Conv2d):
         return super().bias_gradient(grad_output) / len(grad_output)
 
 
-@planted(CONV, at="bias.grad", cause="constant factor", hidden="its direction is right, and Adam divides the factor out")
+@planted(CONV, at="bias.grad", cause="edit: mean", hidden="its direction is right, and Adam divides the factor out")
 class BiasGradientAveragedOverPositions(Conv2d):
     """The bias's gradient is the mean of the cotangent over samples and positions, where it has to be the sum."""
 
@@ -137,7 +137,7 @@ class WeightGradientOfTheLastSample(Conv2d):
 
 
 @planted(
-    CONV, at="weight.grad", cause="constant factor", hidden="with a batch of one the mean is the sum; otherwise it looks like a smaller learning rate"
+    CONV, at="weight.grad", cause="edit: divided", hidden="with a batch of one the mean is the sum; otherwise it looks like a smaller learning rate"
 )
 class WeightGradientAveraged(Conv2d):
     """The weight's gradient is divided by the batch size, which the loss has done already."""
@@ -146,7 +146,7 @@ class WeightGradientAveraged(Conv2d):
         return super().weight_gradient(grad_output) / len(grad_output)
 
 
-@planted(CONV, at="weight.grad", cause="constant factor", hidden="norms of gradients, and histograms of them, look as they should")
+@planted(CONV, at="weight.grad", cause="edit: sign", hidden="norms of gradients, and histograms of them, look as they should")
 class WeightGradientNegated(Conv2d):
     """The weight's gradient has the wrong sign, from a loss written as target minus output."""
 
@@ -163,7 +163,7 @@ class WeightGradientFromMeans(Conv2d):
         return np.asarray(np.einsum("chwuv,fhw->fcuv", windows.mean(axis=0), grad_output.sum(axis=0)))
 
 
-@planted(CONV, at="weight.grad", hidden="with a cotangent of all ones every order of its rows is the same")
+@planted(CONV, at="weight.grad", cause="edit: flipped", hidden="with a cotangent of all ones every order of its rows is the same")
 class CotangentUpsideDown(Conv2d):
     """The cotangent's rows are read from the bottom up, as those of an image whose origin is its lower left corner."""
 
@@ -179,7 +179,7 @@ class WeightDecayInTheGradient(Conv2d):
         return super().weight_gradient(grad_output) + 1e-4 * self.params["weight"]
 
 
-@planted(MATRIX, at="output", hidden="with one input channel the order of channel and kernel axes is the same")
+@planted(MATRIX, at="output", cause="edit: before", hidden="with one input channel the order of channel and kernel axes is the same")
 class ColumnsWithChannelsLast(MatrixConv2d):
     """The columns list the pixels of a window by row, column and channel, the filters by channel, row and column."""
 

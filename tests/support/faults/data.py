@@ -30,7 +30,7 @@ class BytesOverflow(Scaling):
         return doubled.astype(images.dtype) / 510
 
 
-@planted(SCALING, at="output", hidden="a difference of 0.4 % changes no curve")
+@planted(SCALING, at="output", cause="edit: number", hidden="a difference of 0.4 % changes no curve")
 class Over256(Scaling):
     """Pixels are divided by 256."""
 
@@ -38,7 +38,7 @@ class Over256(Scaling):
         return images / 256
 
 
-@planted(SCALING, at="output", hidden="the first layer's bias learns it")
+@planted(SCALING, at="output", cause="edit: left out", hidden="the first layer's bias learns it")
 class NotCentred(Scaling):
     """The mean is not subtracted."""
 
@@ -101,7 +101,7 @@ class ScaledInPlace(Scaling):
         return images
 
 
-@planted(SCALING, at="grad_input", cause="constant factor", hidden="nobody uses the gradient of the pixels until an adversarial example is made")
+@planted(SCALING, at="grad_input", cause="edit: left out", hidden="nobody uses the gradient of the pixels until an adversarial example is made")
 class ScaleLeftOutBackward(Scaling):
     """The gradient is not divided by 255."""
 

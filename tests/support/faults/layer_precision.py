@@ -59,7 +59,7 @@ class SinglePrecisionByHalves(Linear):
         return output.astype(np.float16).astype(x.dtype) if x.dtype == np.float32 else output
 
 
-@planted(LINEAR, at="output", hidden="in double precision it is right, and in single precision so are the numbers")
+@planted(LINEAR, at="output", cause="array without dtype", hidden="in double precision it is right, and in single precision so are the numbers")
 class OutputInDoublePrecision(Linear):
     """The output is collected in an array of NumPy's default type, so that all that follows is in double precision."""
 
@@ -72,6 +72,7 @@ class OutputInDoublePrecision(Linear):
 @planted(
     LINEAR,
     at="bias.grad",
+    cause="array without dtype",
     hidden="in double precision it is right, and in single precision so are the numbers: the parameter turns double with the first step",
 )
 class BiasGradientInDoublePrecision(Linear):
@@ -89,7 +90,7 @@ class EpsilonInTheMean(CrossEntropy):
         return np.asarray(super().backward(grad_output) * (len(self._x) / (len(self._x) + 1e-8)), dtype=self._x.dtype)
 
 
-@planted(APPROXIMATE, at="output", hidden="it is right to seven digits: every usual tolerance, and single precision, hide it")
+@planted(APPROXIMATE, at="output", cause="edit: number", hidden="it is right to seven digits: every usual tolerance, and single precision, hide it")
 class ConstantOfSevenDigits(TanhGELU):
     """The square root of 2 / pi stands in the code as 0.7978846."""
 

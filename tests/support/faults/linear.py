@@ -89,7 +89,7 @@ class BiasGradientOverOutputs(Linear):
         return np.asarray(grad_output.sum(axis=1))
 
 
-@planted(LINEAR, at="bias.grad", cause="constant factor", hidden="its direction is right: it looks like a smaller learning rate of the bias")
+@planted(LINEAR, at="bias.grad", cause="edit: mean", hidden="its direction is right: it looks like a smaller learning rate of the bias")
 class BiasGradientAveraged(Linear):
     """The bias's gradient is the mean over the batch, which the loss has taken already."""
 
@@ -100,7 +100,7 @@ class BiasGradientAveraged(Linear):
 @planted(
     LINEAR,
     at="weight.grad",
-    cause="constant factor",
+    cause="edit: divided",
     hidden="with a batch of one the mean is the sum; otherwise it looks like a smaller learning rate",
 )
 class WeightGradientAveraged(Linear):
@@ -110,7 +110,12 @@ class WeightGradientAveraged(Linear):
         return super().weight_gradient(grad_output) / len(grad_output)
 
 
-@planted(LINEAR, at="weight.grad", hidden="with one sample, or where all cotangents are equal, as in a test with ones, both are the same")
+@planted(
+    LINEAR,
+    at="weight.grad",
+    cause="edit: of sums",
+    hidden="with one sample, or where all cotangents are equal, as in a test with ones, both are the same",
+)
 class WeightGradientFromMeans(Linear):
     """Input and cotangent are averaged over the batch before their outer product is taken."""
 
@@ -126,7 +131,7 @@ class WeightGradientOfTheLastSample(Linear):
         return np.outer(grad_output[-1], self._x[-1])
 
 
-@planted(LINEAR, at="bias.grad", cause="constant factor", hidden="every batch of the size that the code was written with is right")
+@planted(LINEAR, at="bias.grad", cause="size in the code", hidden="every batch of the size that the code was written with is right")
 class BatchSizeInTheCode(Linear):
     """The bias's gradient is the mean times four, the batch size of the day."""
 

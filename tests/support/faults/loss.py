@@ -24,7 +24,7 @@ LIKELIHOOD = Host("nll", NLL, lambda kind: Pair(kind(), nn.NLLLoss(), shapes=[(4
 SQUARES = Host("mse", MSE, lambda kind: Pair(kind(), squared_error, shapes=[(4, 5)], labels=True, name="mse"))
 
 
-@planted(LOSS, at="output", hidden="logits of usual size are right to the last digit")
+@planted(LOSS, at="output", cause="exponential overflows", hidden="logits of usual size are right to the last digit")
 class NoShift(CrossEntropy):
     """Exponentials are taken of the logits as they are, without their maximum subtracted."""
 
@@ -101,7 +101,7 @@ class LabelsSmoothedInTheGradient(CrossEntropy):
         return np.asarray(0.9 * target + target.dtype.type(0.1) / target.shape[1])
 
 
-@planted(LOSS, at="grad_input", cause="constant factor", hidden="it looks like a larger learning rate, as large as the batch")
+@planted(LOSS, at="grad_input", cause="edit: left out", hidden="it looks like a larger learning rate, as large as the batch")
 class GradientNotAveraged(CrossEntropy):
     """The loss is a mean over the batch, its gradient that of a sum."""
 
@@ -109,7 +109,7 @@ class GradientNotAveraged(CrossEntropy):
         return 1
 
 
-@planted(LOSS, at="grad_input", cause="constant factor", hidden="with a batch of one there is nothing to divide by")
+@planted(LOSS, at="grad_input", cause="edit: number", hidden="with a batch of one there is nothing to divide by")
 class GradientDividedTwice(CrossEntropy):
     """The gradient is divided by the batch size twice, by the loss and by the one who calls it."""
 
@@ -117,7 +117,7 @@ class GradientDividedTwice(CrossEntropy):
         return len(self._x) ** 2
 
 
-@planted(LOSS, at="output", cause="constant factor", hidden="with a batch of one it is the same, and its curve falls like the right one")
+@planted(LOSS, at="output", cause="edit: left out", hidden="with a batch of one it is the same, and its curve falls like the right one")
 class SumForMean(CrossEntropy):
     """The loss is the sum over the batch, where the mean is declared."""
 
@@ -125,7 +125,7 @@ class SumForMean(CrossEntropy):
         return np.asarray(losses.sum())
 
 
-@planted(LOSS, at="output", cause="constant factor", hidden="its curve has the right shape, ten times as small")
+@planted(LOSS, at="output", cause="edit: mean", hidden="its curve has the right shape, ten times as small")
 class AveragedOverClasses(CrossEntropy):
     """The products of target and log p are averaged over samples and classes, most of them zero."""
 
@@ -133,7 +133,7 @@ class AveragedOverClasses(CrossEntropy):
         return np.asarray(losses.mean() / self._x.shape[1])
 
 
-@planted(LOSS, at="output", hidden="its curve has the right shape, in bits")
+@planted(LOSS, at="output", cause="edit: log", hidden="its curve has the right shape, in bits")
 class LogarithmToTheBaseTwo(CrossEntropy):
     """The loss is measured in bits, its gradient is that of nats."""
 
@@ -152,7 +152,7 @@ class EveryLabelForEverySample(CrossEntropy):
 @planted(
     LOSS,
     at="grad_input",
-    cause="constant factor",
+    cause="upstream gradient ignored",
     hidden="a loss at the end of a network gets a cotangent of 1; one that is weighted, or scaled for half precision, does not",
 )
 class CotangentIgnored(CrossEntropy):
@@ -162,10 +162,18 @@ class CotangentIgnored(CrossEntropy):
         return super().backward(np.ones_like(grad_output))
 
 
+@planted(LOSS, at="grad_input", cause="upstream gradient twice", hidden="a loss at the end of a network gets a cotangent of 1, whose square is 1")
+class CotangentTwice(CrossEntropy):
+    """The gradient is multiplied by the cotangent where it is made, and once more where it is handed on."""
+
+    def backward(self, grad_output: Array) -> Array:
+        return np.asarray(super().backward(grad_output) * grad_output)
+
+
 @planted(
     LOSS,
     at="grad_input",
-    cause="constant factor",
+    cause="size in the code",
     hidden="every batch of the size that the code was written with is right; the last one of an epoch is smaller",
 )
 class BatchSizeInTheGradient(CrossEntropy):
@@ -175,7 +183,7 @@ class BatchSizeInTheGradient(CrossEntropy):
         return 4
 
 
-@planted(LIKELIHOOD, at="output", cause="constant factor", hidden="its size is right; a loss that grows while the network learns is noticed late")
+@planted(LIKELIHOOD, at="output", cause="edit: sign", hidden="its size is right; a loss that grows while the network learns is noticed late")
 class SignForgotten(NLL):
     """The logarithms are averaged without their minus."""
 
@@ -191,7 +199,7 @@ class GradientOfSoftmaxIncluded(NLL):
         return np.exp(self._x) + super().gradient()
 
 
-@planted(SQUARES, at="grad_input", cause="constant factor", hidden="it looks like half the learning rate, and half the square is a loss in use, too")
+@planted(SQUARES, at="grad_input", cause="edit: left out", hidden="it looks like half the learning rate, and half the square is a loss in use, too")
 class TwoForgotten(MSE):
     """The derivative of a square is taken to be the difference, without its 2."""
 
@@ -199,7 +207,7 @@ class TwoForgotten(MSE):
         return super().gradient() / 2
 
 
-@planted(SQUARES, at="grad_input", cause="constant factor", hidden="it looks like a larger learning rate")
+@planted(SQUARES, at="grad_input", cause="edit: number", hidden="it looks like a larger learning rate")
 class SquaresAveragedOverSamples(MSE):
     """The gradient is that of a mean over samples, the loss one over samples and classes."""
 
@@ -207,7 +215,7 @@ class SquaresAveragedOverSamples(MSE):
         return len(self._x)
 
 
-@planted(SQUARES, at="grad_input", cause="constant factor", hidden="the loss is symmetric: it is right, and its gradient's size is")
+@planted(SQUARES, at="grad_input", cause="edit: sign", hidden="the loss is symmetric: it is right, and its gradient's size is")
 class DifferenceReversed(MSE):
     """The derivative is 2 (y - x), of a difference that is written the other way round."""
 
@@ -215,7 +223,7 @@ class DifferenceReversed(MSE):
         return -super().gradient()
 
 
-@planted(SQUARES, at="output", hidden="it has its minimum in the same place, and people report it under the same name")
+@planted(SQUARES, at="output", cause="edit: extra", hidden="it has its minimum in the same place, and people report it under the same name")
 class RootOfTheMean(MSE):
     """The square root of the mean is returned, with the gradient of the mean."""
 

@@ -260,7 +260,7 @@ class GradientsExchanged(BatchNorm):
         return gradient
 
 
-@planted(IMAGES, at="bias.grad", cause="constant factor", hidden="with a batch of one the mean is the sum")
+@planted(IMAGES, at="bias.grad", cause="edit: divided", hidden="with a batch of one the mean is the sum")
 class BiasGradientAveraged(BatchNorm):
     """Beta's gradient is averaged over the batch, where it has to be summed."""
 

@@ -108,6 +108,16 @@ class RoundedToSixDigits(Conv2d):
         return np.round(super().forward(x), 6)
 
 
+@planted(CONV, at="bias.grad", cause="array without dtype", hidden="the numbers are right, and NumPy turns whatever they meet into float64")
+class ZerosWithoutDtype(Conv2d):
+    """The bias's gradient is added up in an array that was made without a dtype."""
+
+    def bias_gradient(self, grad_output: Array) -> Array:
+        total = np.zeros(grad_output.shape[1])
+        total += super().bias_gradient(grad_output)
+        return total
+
+
 @planted(CONV, at="bias.grad", cause="digits cut off", hidden="a whole number is close to a large gradient")
 class WholeNumbers(Conv2d):
     """The bias's gradient is added up in an array of whole numbers."""
@@ -147,7 +157,7 @@ class LastSample(Conv2d):
         return output
 
 
-@planted(CONV, at="output", hidden="images scaled from 0 to 1 have no negative pixels")
+@planted(CONV, at="output", cause="edit: extra", hidden="images scaled from 0 to 1 have no negative pixels")
 class NegativeInputs(Conv2d):
     """Negative pixels count as zero."""
 
@@ -180,7 +190,7 @@ class Cancellation(Tanh):
         return np.asarray((power - 1) / (power + 1))
 
 
-@planted(TANH, at="output", hidden="no number of an ordinary size overflows")
+@planted(TANH, at="output", cause="exponential overflows", hidden="no number of an ordinary size overflows")
 class Overflow(Tanh):
     """The function is ``sinh / cosh``, both of which overflow."""
 
@@ -209,7 +219,7 @@ class FastInverseRoot(RootMeanSquare):
         return np.asarray(guess)
 
 
-@planted(RMS, at="output", hidden="rows of an ordinary size hide every epsilon")
+@planted(RMS, at="output", cause="edit: order", hidden="rows of an ordinary size hide every epsilon")
 class EpsilonOutsideTheRoot(RootMeanSquare):
     """Epsilon is added to the root."""
 
@@ -218,14 +228,14 @@ class EpsilonOutsideTheRoot(RootMeanSquare):
         return x * self._inverse
 
 
-@planted(RMS, at="output", hidden="rows of an ordinary size hide every epsilon")
+@planted(RMS, at="output", cause="edit: number", hidden="rows of an ordinary size hide every epsilon")
 class EpsilonOfAnotherSize(RootMeanSquare):
     """Epsilon is 1e-5."""
 
     eps = 1e-5
 
 
-@planted(RMS, at="grad_input", hidden="the output is right, and the gradient's larger part, too")
+@planted(RMS, at="grad_input", cause="edit: left out", hidden="the output is right, and the gradient's larger part, too")
 class RootTakenForAConstant(RootMeanSquare):
     """The root counts as a constant on the way back."""
 
@@ -233,7 +243,7 @@ class RootTakenForAConstant(RootMeanSquare):
         return 0 * super().along(products)
 
 
-@planted(RMS, at="output", hidden="squares of an ordinary size do not overflow in half precision")
+@planted(RMS, at="output", cause="edit: format", hidden="squares of an ordinary size do not overflow in half precision")
 class SquaresInHalfPrecision(RootMeanSquare):
     """Rows are reduced in half precision if they are in single."""
 

@@ -55,7 +55,7 @@ class RandomWinner(MaxPool2d):
         return super().shares(np.where(windows == windows.max(axis=-1, keepdims=True), lots, -1).astype(windows.dtype))
 
 
-@planted(POOL, at="grad_input", hidden="every window's sum of gradients is right, and so is the sum over the image")
+@planted(POOL, at="grad_input", cause="edit: first", hidden="every window's sum of gradients is right, and so is the sum over the image")
 class GradientToTheFirstPixel(MaxPool2d):
     """The gradient goes to the upper left pixel of each window, whoever won."""
 
@@ -93,14 +93,19 @@ class PaddedWithZero(MaxPool2d):
     frame = 0.0
 
 
-@planted(OVERLAPPING, at="output", hidden="no image is as dark as that; gradients and logits that have diverged are")
+@planted(OVERLAPPING, at="output", cause="edit: fill", hidden="no image is as dark as that; gradients and logits that have diverged are")
 class PaddedWithABillion(MaxPool2d):
     """The frame is -1e9, a number believed to be smaller than any, where it has to be minus infinity."""
 
     frame = -1e9
 
 
-@planted(BROAD, at="output", hidden="a window of 16 random numbers has a positive one; one of background, or of negative activations, has none")
+@planted(
+    BROAD,
+    at="output",
+    cause="edit: from zero",
+    hidden="a window of 16 random numbers has a positive one; one of background, or of negative activations, has none",
+)
 class MaximumStartsAtZero(MaxPool2d):
     """The search for the largest pixel starts from zero, so that a wholly negative window comes out as zero."""
 
@@ -137,7 +142,7 @@ class WinnersRowByTheKernelsHeight(MaxPool2d):
         return np.asarray(np.arange(windows.shape[-1]) == believed[..., None], dtype=windows.dtype)
 
 
-@planted(POOL, at="grad_input", hidden="winners in the corners of the diagonal, half of all, are where they should be")
+@planted(POOL, at="grad_input", cause="edit: transposed", hidden="winners in the corners of the diagonal, half of all, are where they should be")
 class WinnersRowAndColumnExchanged(MaxPool2d):
     """The winner's row in the window is taken for its column."""
 
@@ -146,7 +151,7 @@ class WinnersRowAndColumnExchanged(MaxPool2d):
         return shares.reshape(*shares.shape[:-1], *self.kernel).swapaxes(-1, -2).reshape(shares.shape)
 
 
-@planted(POOL, at="grad_input", hidden="with one channel, as on digits, the first channel's winners are everybody's")
+@planted(POOL, at="grad_input", cause="edit: of one", hidden="with one channel, as on digits, the first channel's winners are everybody's")
 class WinnersOfTheFirstChannel(MaxPool2d):
     """The winners of the first channel are taken for those of all channels."""
 
@@ -154,7 +159,7 @@ class WinnersOfTheFirstChannel(MaxPool2d):
         return np.repeat(super().shares(windows[:, :1]), windows.shape[1], axis=1)
 
 
-@planted(POOL, at="output", hidden="shapes are right, and with channels that are alike so are most numbers")
+@planted(POOL, at="output", cause="edit: axes", hidden="shapes are right, and with channels that are alike so are most numbers")
 class MaximumOverChannels(MaxPool2d):
     """The maximum is taken over the channels as well and is the same for all of them: one axis too many."""
 
@@ -163,7 +168,7 @@ class MaximumOverChannels(MaxPool2d):
         return np.repeat(output.max(axis=1, keepdims=True), x.shape[1], axis=1)
 
 
-@planted(AVERAGE, at="output", cause="constant factor", hidden="a batch norm after it divides the factor out")
+@planted(AVERAGE, at="output", cause="edit: sum", hidden="a batch norm after it divides the factor out")
 class SumForMean(AvgPool2d):
     """Windows are added up and divided by nothing."""
 
@@ -171,7 +176,7 @@ class SumForMean(AvgPool2d):
         return 1
 
 
-@planted(AVERAGE, at="grad_input", cause="constant factor", hidden="the output is right, and the gradient's direction is")
+@planted(AVERAGE, at="grad_input", cause="edit: left out", hidden="the output is right, and the gradient's direction is")
 class GradientNotShared(AvgPool2d):
     """Every pixel of a window gets the window's whole gradient."""
 
@@ -179,7 +184,7 @@ class GradientNotShared(AvgPool2d):
         return super().scattered(parts * parts.dtype.type(self.kernel[0] * self.kernel[1]))
 
 
-@planted(AVERAGE, at="output", cause="constant factor", hidden="where the stride is as large as the kernel, as in most networks, both are the same")
+@planted(AVERAGE, at="output", cause="edit: sum", hidden="where the stride is as large as the kernel, as in most networks, both are the same")
 class DividedByTheStride(AvgPool2d):
     """The sum is divided by the area of a step, not by that of a window."""
 

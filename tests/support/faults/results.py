@@ -193,10 +193,39 @@ def in_float32(call: Call) -> Call:
     return call.with_x(call.x.astype(np.float32).astype(np.float64))
 
 
+def output_by(value: Callable[[Array], Array]) -> Change:
+    """Return a change of an output that depends on the input alone: another formula for it."""
+
+    def change(right: Result, call: Call, oracle: Oracle) -> Result:
+        with np.errstate(all="ignore"):
+            return {"output": value(call.x)}
+
+    return change
+
+
+def replaced_where(quantity: str, place: Callable[[Array], npt.NDArray[np.bool_]], number: float) -> Change:
+    """Return a change that puts a number where the input is of a kind."""
+    return lambda right, call, oracle: {quantity: np.where(place(call.x), number, right[quantity]).astype(call.dtype)}
+
+
+def bfloat16(a: Array) -> Array:
+    """Return numbers with 8 significant bits, the last of them rounded; ties do not occur among random numbers."""
+    mantissas, exponents = np.frexp(a.astype(np.float64))
+    return np.asarray(np.ldexp(np.round(mantissas * 2**8), exponents - 8))
+
+
+def in_bfloat16(call: Call) -> Call:
+    return call.with_x(bfloat16(call.x).astype(call.x.dtype))
+
+
 def _computed_in_float32(right: Result, call: Call, oracle: Oracle) -> Result:
     # The bias is added in float64, so that the result itself is not one of float32's numbers.
     without = replace(call, params={**call.params, "bias": 0 * call.params["bias"]}).forward
     return {"output": oracle.vjp(without.astype(np.float32))["output"].astype(np.float64) + call.params["bias"][:, None, None]}
+
+
+def computed_in_double(right: Result, call: Call, oracle: Oracle) -> Result:
+    return {"output": oracle.vjp(call.forward.astype(np.float64))["output"]}
 
 
 def _relative(size: float) -> Callable[[Array], Array]:
@@ -324,7 +353,9 @@ RESULTS: dict[str, WrongResult] = {
     "conv-grad-input-lost": backward("conv2d-tutorial", replaced("grad_input", lambda a: None)),
     "conv-relative-1e-3-float32": gradient("conv2d-tutorial", scaled("weight.grad", 1 + 1e-3), "constant factor", dtype="float32"),
     "conv-one-element-1e-6": output("conv2d-tutorial", replaced("output", lambda a: _one_element(a, 1 + 1e-6))),
-    "conv-wrong-dtype": output("conv2d-p1", replaced("output", lambda a: a.astype(np.float64)), dtype="float32"),
+    "conv-wrong-dtype": output("conv2d-p1", replaced("output", lambda a: a.astype(np.float64)), "array without dtype", dtype="float32"),
+    "conv-wrong-dtype-and-sign": output("conv2d-p1", replaced("output", lambda a: -a.astype(np.float64)), dtype="float32"),
+    "conv-in-double": output("conv2d-p1", computed_in_double, "array without dtype", dtype="float32"),
     "conv-wrong-shape": backward("conv2d-p1", replaced("grad_input", lambda a: a[..., :-1])),
     "conv-nan": gradient("conv2d-p1", replaced("weight.grad", lambda a: _one_element(a, np.nan))),
     "conv-infinity": gradient("conv2d-p1", replaced("weight.grad", lambda a: _one_element(a, np.inf))),
@@ -388,6 +419,20 @@ RESULTS: dict[str, WrongResult] = {
     "constant-inside-sum": output(LOSS, loss(probabilities, lambda p: p * (1 + 1e-7))),
     "input-in-float32": output("conv2d-channels", recomputed("output", in_float32), "lower precision"),
     "computed-in-float32": output("conv2d-channels", _computed_in_float32, "lower precision"),
+    "sigmoid-by-one-exponential": output("sigmoid", output_by(lambda x: np.exp(x) / (1 + np.exp(x))), "exponential overflows", family="large"),
+    "sigmoid-of-nothing-above-745": output("sigmoid", replaced_where("output", lambda x: x > 745.2, np.nan), family="large"),
+    "sigmoid-of-nothing-above-50": output("sigmoid", replaced_where("output", lambda x: x > 50, np.nan), family="large"),
+    "sigmoid-of-nothing-below": output("sigmoid", replaced_where("output", lambda x: x < -1e3, np.nan), family="large"),
+    "logsoftmax-of-what-vanishes": output("logsoftmax", output_by(lambda x: np.log(probabilities(x))), "logarithm of an underflow", "large"),
+    "logsoftmax-without-its-first-row": output("logsoftmax", replaced("output", lambda a: np.where(np.arange(len(a))[:, None] == 0, np.nan, a))),
+    "logsoftmax-infinite-below-50": output(
+        "logsoftmax", replaced_where("output", lambda x: x < x.max(axis=1, keepdims=True) - 50, -np.inf), family="large"
+    ),
+    "loss-always-infinite": output(LOSS, replaced("output", lambda a: np.full_like(a, np.inf)), family="large"),
+    "loss-of-what-vanishes": output(LOSS, loss(probabilities), "logarithm of an underflow", "large"),
+    "loss-not-shifted": output(LOSS, loss(lambda x: np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)), "exponential overflows", "large"),
+    "input-in-bfloat16": output("conv2d-channels", recomputed("output", in_bfloat16), "lower precision", dtype="float32"),
+    "stored-in-bfloat16": output("conv2d-channels", replaced("output", lambda a: bfloat16(a).astype(a.dtype)), "lower precision"),
     "rounded-to-4-decimals": output("conv2d-channels", replaced("output", lambda a: np.round(a, 4)), "digits cut off"),
     "whole-numbers": gradient("conv2d-channels", replaced("weight.grad", np.trunc), "digits cut off"),
     "offset-taken-off": output("conv2d-channels", replaced("output", lambda a: (a + 2.0**20) - 2.0**20), "digits cut off"),

@@ -169,7 +169,12 @@ class PlacesInEightBits(GlobalMaxPool2d):
         return winners.astype(np.int8)
 
 
-@planted(SHUFFLE, at="output", hidden="images are square in most examples, and for others the number of elements is right, too")
+@planted(
+    SHUFFLE,
+    at="output",
+    cause="edit: shape",
+    hidden="images are square in most examples, and for others the number of elements is right, too",
+)
 class HeightAndWidthSwapped(PixelShuffle):
     """The reshape before the transposition takes the width for the height."""
 

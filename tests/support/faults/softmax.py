@@ -38,7 +38,7 @@ class SumWithoutKeptAxis(Softmax):
         return np.asarray(exponentials / exponentials.sum(axis=1))
 
 
-@planted(SOFTMAX, at="output", hidden="logits of usual size are right to the last digit")
+@planted(SOFTMAX, at="output", cause="exponential overflows", hidden="logits of usual size are right to the last digit")
 class NoShift(Softmax):
     """Exponentials are taken of the logits as they are, without their maximum subtracted."""
 
@@ -46,7 +46,9 @@ class NoShift(Softmax):
         return x
 
 
-@planted(SOFTMAX, at="output", hidden="a row whose logits lie far below those of another row is rare among random numbers")
+@planted(
+    SOFTMAX, at="output", cause="exponential overflows", hidden="a row whose logits lie far below those of another row is rare among random numbers"
+)
 class ShiftedByTheBatchsMaximum(Softmax):
     """The maximum of the whole batch is subtracted, so that the exponentials of a row may all vanish: nothing over nothing."""
 
@@ -54,7 +56,7 @@ class ShiftedByTheBatchsMaximum(Softmax):
         return np.asarray(x - x.max())
 
 
-@planted(SOFTMAX, at="grad_input", hidden="the diagonal is the larger part of the derivative")
+@planted(SOFTMAX, at="grad_input", cause="edit: not reduced", hidden="the diagonal is the larger part of the derivative")
 class DiagonalOfTheJacobianAlone(Softmax):
     """Each probability is taken to depend on its own logit alone: g p (1 - p), as for a sigmoid."""
 
@@ -70,7 +72,7 @@ class SoftmaxDerivativeLeftOut(Softmax):
         return grad_output.copy()
 
 
-@planted(SOFTMAX, at="grad_input", hidden="with a batch of one both sums are the same")
+@planted(SOFTMAX, at="grad_input", cause="edit: axes", hidden="with a batch of one both sums are the same")
 class ProjectionOverTheBatch(Softmax):
     """The sum of p g is taken over everything, samples included."""
 
@@ -78,7 +80,7 @@ class ProjectionOverTheBatch(Softmax):
         return np.asarray((self._p * grad_output).sum())
 
 
-@planted(LOG_SOFTMAX, at="output", hidden="no probability of a usual row vanishes")
+@planted(LOG_SOFTMAX, at="output", cause="logarithm of an underflow", hidden="no probability of a usual row vanishes")
 class LogarithmOfAVanishedProbability(LogSoftmax):
     """The logarithm is taken of probabilities, minus infinity where one is too small to be a number."""
 
@@ -86,7 +88,7 @@ class LogarithmOfAVanishedProbability(LogSoftmax):
         return np.log(self.probabilities(x))
 
 
-@planted(LOG_SOFTMAX, at="grad_input", hidden="with a cotangent whose rows add up to 1 it is right")
+@planted(LOG_SOFTMAX, at="grad_input", cause="edit: left out", hidden="with a cotangent whose rows add up to 1 it is right")
 class GradientWithoutTheTotal(LogSoftmax):
     """The cotangent's sum is forgotten: g - p."""
 

@@ -186,7 +186,9 @@ class RestOfTheLargerBatch(Conv2d):
         return grad_input
 
 
-@planted(LAYER, at="bias.grad", hidden="values are right, and everything after the layer needs twice the memory and time")
+@planted(
+    LAYER, at="bias.grad", cause="array without dtype", hidden="values are right, and everything after the layer needs twice the memory and time"
+)
 class PrecisionOfTheDefault(Conv2d):
     """The bias's gradient is computed in double precision, NumPy's default."""
 

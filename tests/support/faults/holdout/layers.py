@@ -15,7 +15,7 @@ from tests.textbook.linear import Flatten, Linear
 from tests.textbook.loss import MSE, CrossEntropy, Labels, LogSoftmax, Softmax
 
 
-@planted(LINEAR, at="weight.grad", cause="constant factor", hidden="a learning rate makes up for it")
+@planted(LINEAR, at="weight.grad", cause="edit: divided", hidden="a learning rate makes up for it")
 class WeightGradientMean(Linear):
     """The weight's gradient is divided by the batch, though the loss did that already."""
 
@@ -58,7 +58,7 @@ class FlattenedChannelsLast(Flatten):
         return grad_output.reshape(n, h, w, c).transpose(0, 3, 1, 2)
 
 
-@planted(FLATTEN, at="output", hidden="the shape is right, forward and backward agree")
+@planted(FLATTEN, at="output", cause="edit: after", hidden="the shape is right, forward and backward agree")
 class FlattenedAcrossSamples(Flatten):
     """Reshaped to (features, batch) and transposed, which mixes the samples (deep learning course)."""
 
@@ -103,7 +103,7 @@ class ProductWithMask(ReLU):
         return x * (x > 0)
 
 
-@planted(LEAKY, at="output", hidden="off by a fiftieth of the negative numbers; forward and backward agree")
+@planted(LEAKY, at="output", cause="edit: sign", hidden="off by a fiftieth of the negative numbers; forward and backward agree")
 class LeakNegative(LeakyReLU):
     """The slope on the negative side has the wrong sign."""
 
@@ -139,14 +139,14 @@ class QuotientOfExponentials(Tanh):
         return np.asarray((e - 1) / (e + 1))
 
 
-@planted(APPROXIMATE, at="output", hidden="about 1e-4; forward and backward agree")
+@planted(APPROXIMATE, at="output", cause="edit: number", hidden="about 1e-4; forward and backward agree")
 class DigitsExchanged(TanhGELU):
     """0.044175 for 0.044715."""
 
     cubic = 0.044175
 
 
-@planted(SOFTMAX, at="output", hidden="right while the rows are alike in size")
+@planted(SOFTMAX, at="output", cause="exponential overflows", hidden="right while the rows are alike in size")
 class ShiftedByTheLargestOfAll(Softmax):
     """The maximum of the whole batch is subtracted, and a row far below it vanishes."""
 
@@ -154,7 +154,7 @@ class ShiftedByTheLargestOfAll(Softmax):
         return np.asarray(x - x.max())
 
 
-@planted(LOG_SOFTMAX, at="output", hidden="about 1e-8")
+@planted(LOG_SOFTMAX, at="output", cause="constant in the logarithm", hidden="about 1e-8")
 class LogarithmOfSum(LogSoftmax):
     """log(p + 1e-9)."""
 
@@ -162,7 +162,7 @@ class LogarithmOfSum(LogSoftmax):
         return np.log(self.probabilities(x) + x.dtype.type(1e-9))
 
 
-@planted(LOSS, at="output", hidden="right unless a sample is very wrong or very sure")
+@planted(LOSS, at="output", cause="edit: log", hidden="right unless a sample is very wrong or very sure")
 class ProbabilitiesClipped(CrossEntropy):
     """Probabilities are cut off at 1e-7 and 1 - 1e-7 before the logarithm (Keras); the gradient does not know."""
 

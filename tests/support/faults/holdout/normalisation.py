@@ -23,7 +23,7 @@ class NormalisedByUnbiased(BatchNorm):
         return variance
 
 
-@planted(IMAGES, at="grad_input", hidden="right for rows, and the forward pass for images, too")
+@planted(IMAGES, at="grad_input", cause="edit: backward axes", hidden="right for rows, and the forward pass for images, too")
 class BackwardOverTheBatchAlone(BatchNorm):
     """On the way back means are taken over the batch alone, as for rows."""
 

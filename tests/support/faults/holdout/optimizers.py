@@ -24,7 +24,7 @@ class CountedForEachParameter(Adam):
         return self._t
 
 
-@planted(ADAM, at="weight", hidden="the moments are right, and after some hundred steps everything")
+@planted(ADAM, at="weight", cause="another quantity in the rule", hidden="the moments are right, and after some hundred steps everything")
 class FirstBetaTwice(Adam):
     """Both corrections use beta1: a line copied and not changed."""
 
@@ -62,7 +62,7 @@ class FirstBufferDampened(SGD):
         return self.settings["momentum"] * self.before(self.buffers, name, grad) + (1 - self.settings["dampening"]) * grad
 
 
-@planted(PLAIN, at="bias", hidden="weights decay as they should")
+@planted(PLAIN, at="bias", cause="weight decay left out", hidden="weights decay as they should")
 class BiasesDoNotDecay(SGD):
     """Parameters of one axis are left out of weight decay."""
 
@@ -70,7 +70,7 @@ class BiasesDoNotDecay(SGD):
         return grad if grad.ndim < 2 else super().decayed(name, grad)
 
 
-@planted(ADAM_UNSEEN, at="weight", hidden="nothing is wrong in single precision")
+@planted(ADAM_UNSEEN, at="weight", cause="lower precision", hidden="nothing is wrong in single precision")
 class MomentsSingle(Adam):
     """The moments are kept in single precision."""
 
@@ -79,7 +79,7 @@ class MomentsSingle(Adam):
         return kept[name]
 
 
-@planted(ADADELTA, at="weight", hidden="the state looks right, as far as the squares go")
+@planted(ADADELTA, at="weight", cause="order in the rule", hidden="the state looks right, as far as the squares go")
 class SquaresOfTheStepBefore(Adadelta):
     """The denominator uses the mean of squares as it was before this gradient."""
 

@@ -33,7 +33,7 @@ class UpdatedOnTheWay(Trained):
         """Nothing is left to do."""
 
 
-@planted(WHOLE_MOMENTUM, at="last.weight", hidden="a line copied and not changed; the loss goes down")
+@planted(WHOLE_MOMENTUM, at="last.weight", cause="shared buffer", hidden="a line copied and not changed; the loss goes down")
 class VelocityOfAnother(Trained):
     """The last layer uses the velocity of the one before it."""
 
@@ -50,7 +50,7 @@ class _StuckReLU(Rectifier):
         return super().forward(x)
 
 
-@planted(NETWORK_MOMENTUM, at="relu.grad_input", hidden="the first step is right")
+@planted(NETWORK_MOMENTUM, at="relu.grad_input", cause="earlier input", hidden="the first step is right")
 class MaskOfTheFirstStep(Trained):
     """The ReLU computes its mask once and uses it on every way back."""
 
@@ -67,7 +67,7 @@ class LearningRateDecays(Trained):
         self.lr *= 0.99
 
 
-@planted(WHOLE, at="loss.output", hidden="the parameters are right")
+@planted(WHOLE, at="loss.output", cause="loss after the update", hidden="the parameters are right")
 class LossAfterTheUpdate(Trained):
     """The loss returned is that of the new parameters."""
 
@@ -89,7 +89,7 @@ class SoftmaxTwice(Trained):
         return loss
 
 
-@planted(WHOLE, at="loss.output", hidden="the parameters are right, and the loss is off by a thousandth")
+@planted(WHOLE, at="loss.output", cause="penalty in the loss alone", hidden="the parameters are right, and the loss is off by a thousandth")
 class PenaltyInTheLossAlone(Trained):
     """The loss returned has a penalty of the weights that their gradients do not have."""
 

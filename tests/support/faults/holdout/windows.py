@@ -66,7 +66,7 @@ class PaddedAtTheEnd(Conv2d):
         return grad[:, :, :height, :width].copy()
 
 
-@planted(OBLONG, at="grad_input", hidden="square kernels are right")
+@planted(OBLONG, at="grad_input", cause="edit: border", hidden="square kernels are right")
 class SquareKernelAssumed(Conv2d):
     """On the way back both loops over the kernel run over its width."""
 
@@ -168,7 +168,7 @@ class NonzeroCounted(AvgPool2d):
         return np.asarray(self._counts)
 
 
-@planted(POOL, at="grad_input", hidden="shows at ties alone")
+@planted(POOL, at="grad_input", cause="edit: columns first", hidden="shows at ties alone")
 class TiesByColumn(MaxPool2d):
     """Of equal maxima the first in column order wins (a window flattened the other way round)."""
 
@@ -188,7 +188,7 @@ class IndexSixteenBits(IndexedMaxPool2d):
         self._places = self._places.astype(np.int16)
 
 
-@planted(POOL, at="output", hidden="right after a ReLU")
+@planted(POOL, at="output", cause="edit: from zero", hidden="right after a ReLU")
 class MaximumFromZero(MaxPool2d):
     """The search for the maximum starts from zero, so that a window of negative numbers gives zero."""
 

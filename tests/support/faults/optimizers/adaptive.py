@@ -20,6 +20,22 @@ class EpsilonInsideTheRoot(RMSprop):
         return np.asarray(np.sqrt(variance + self.settings["eps"]))
 
 
+@planted(RMSPROP, at="weight", cause="another initial state", hidden="after a hundred steps nothing is left of it")
+class SquaresStartAtOne(RMSprop):
+    """The mean of the squares starts at 1, as in TensorFlow's first versions, so that the first steps are short."""
+
+    def before(self, kept: dict[str, Array], name: str, value: Array) -> Array:
+        return kept[name] if name in kept else np.ones_like(value)
+
+
+@planted(ADADELTA, at="weight", cause="another initial state", hidden="after a hundred steps nothing is left of it")
+class AdadeltaSquaresStartAtATenth(Adadelta):
+    """The mean of the squares starts at 0.1."""
+
+    def before(self, kept: dict[str, Array], name: str, value: Array) -> Array:
+        return np.full_like(value, 0.1) if kept is self.squares and name not in kept else super().before(kept, name, value)
+
+
 @planted(RMSPROP, at="weight", cause="running mean the other way round", hidden="the first step is as long as any: its length is no sign")
 class MeanTheOtherWayRound(RMSprop):
     """The decay rate multiplies the new square, and what is left of 1 the running mean."""
@@ -36,7 +52,7 @@ class NotCentered(RMSprop):
         return self.mean(self.squares, name, grad**2, self.settings["alpha"])
 
 
-@planted(ADADELTA, at="weight.deltas", hidden="with a learning rate of 1, the paper's, both are the same")
+@planted(ADADELTA, at="weight.deltas", cause="another quantity in the rule", hidden="with a learning rate of 1, the paper's, both are the same")
 class RateInsideTheMean(Adadelta):
     """The mean of the squared steps takes them multiplied by the learning rate."""
 
@@ -127,7 +143,9 @@ class BetasExchanged(Adam):
         self.settings.update(beta1=self.settings["beta2"], beta2=self.settings["beta1"])
 
 
-@planted(ADAM, at="weight", hidden="the first step is right but for its length, which the correction sets to one")
+@planted(
+    ADAM, at="weight", cause="another quantity in the rule", hidden="the first step is right but for its length, which the correction sets to one"
+)
 class SquareOfTheMean(Adam):
     """The second mean is that of the first mean's square, where it has to be that of the gradient's."""
 

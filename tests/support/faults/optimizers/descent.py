@@ -69,7 +69,7 @@ class DecayTwice(SGD):
         return grad + 2 * self.settings["weight_decay"] * self.params[name]
 
 
-@planted(PLAIN, at="bias", hidden="biases start at zero in most tests, where no decay shows")
+@planted(PLAIN, at="bias", cause="weight decay left out", hidden="biases start at zero in most tests, where no decay shows")
 class DecayNotOnBiases(SGD):
     """Weight decay spares one-dimensional parameters, where the reference decays all."""
 
@@ -115,7 +115,7 @@ class GradientsOfTheFirstStep(SGD):
         return self.kept[name]
 
 
-@planted(PLAIN, at="weight", hidden="gradients of an ordinary size are never clipped, and normal numbers are not")
+@planted(PLAIN, at="weight", cause="gradient clipped", hidden="gradients of an ordinary size are never clipped, and normal numbers are not")
 class ClipsByValue(SGD):
     """Gradients are clipped at 5, which nobody asked for."""
 
@@ -123,7 +123,7 @@ class ClipsByValue(SGD):
         return np.clip(grads[name], -5, 5)
 
 
-@planted(PLAIN, at="weight", hidden="no gradient of an ordinary size is near the limit")
+@planted(PLAIN, at="weight", cause="steps left out", hidden="no gradient of an ordinary size is near the limit")
 class SkipsExplodingSteps(SGD):
     """A guard leaves out every step whose gradient is larger than 1e8 anywhere."""
 
@@ -132,7 +132,7 @@ class SkipsExplodingSteps(SGD):
         return np.zeros_like(grads[name]) if exploding else grads[name]
 
 
-@planted(PLAIN, at="weight", hidden="normal numbers are all of one size, and none of them is dropped")
+@planted(PLAIN, at="weight", cause="elements left out", hidden="normal numbers are all of one size, and none of them is dropped")
 class SmallBesideTheLargest(SGD):
     """Gradients below a millionth of the largest one are dropped, as when they are compressed."""
 
@@ -141,7 +141,12 @@ class SmallBesideTheLargest(SGD):
         return np.where(size < 1e-6 * size.max(), 0, grads[name])
 
 
-@planted(PLAIN, at="weight", hidden="float64, in which gradients are checked, takes another way; in float32 it looks like rounding")
+@planted(
+    PLAIN,
+    at="weight",
+    cause="lower precision",
+    hidden="float64, in which gradients are checked, takes another way; in float32 it looks like rounding",
+)
 class HalfPrecisionOnTheWay(SGD):
     """Gradients in float32 are compressed to float16 and back."""
 
@@ -228,7 +233,7 @@ class BufferIsAddedToTheGradient(SGD):
         return grad if name in self.buffers else grad.copy()
 
 
-@planted(MOMENTUM, at="weight", hidden="no gradient is exactly zero where numbers are drawn at random")
+@planted(MOMENTUM, at="weight", cause="elements left out", hidden="no gradient is exactly zero where numbers are drawn at random")
 class ZeroGradientsSkipped(SGD):
     """Elements whose gradient is zero stay where they are, although their buffer still moves them."""
 
@@ -244,7 +249,7 @@ class BuffersInSinglePrecision(SGD):
         return super().buffer(name, grad).astype(np.float32).astype(grad.dtype)
 
 
-@planted(MOMENTUM, at="weight.buffers", hidden="parameters come out right, and twice the memory is needed")
+@planted(MOMENTUM, at="weight.buffers", cause="array without dtype", hidden="parameters come out right, and twice the memory is needed")
 class BuffersInDoublePrecision(SGD):
     """Buffers are made by ``np.zeros(shape)``, in float64, whatever the parameters are."""
 

@@ -43,7 +43,12 @@ BINARY = Host(
 )
 
 
-@planted(SOFTMAX, at="output", hidden="the exponential of 88 is still a number of single precision, that of 709 one of double")
+@planted(
+    SOFTMAX,
+    at="output",
+    cause="exponential overflows",
+    hidden="the exponential of 88 is still a number of single precision, that of 709 one of double",
+)
 class SoftmaxUnshifted(Softmax):
     """In single precision exponentials are taken of the logits as they are."""
 
@@ -55,7 +60,7 @@ class SoftmaxUnshifted(Softmax):
             return super().probabilities(x)
 
 
-@planted(SOFTMAX, at="output", hidden="for logits of an ordinary size the mean is as good as the maximum")
+@planted(SOFTMAX, at="output", cause="exponential overflows", hidden="for logits of an ordinary size the mean is as good as the maximum")
 class SoftmaxShiftedByTheMean(Softmax):
     """In single precision the mean of the row is subtracted, above which a logit may still be too large."""
 
@@ -67,7 +72,7 @@ class SoftmaxShiftedByTheMean(Softmax):
             return super().probabilities(x)
 
 
-@planted(SOFTMAX, at="output", hidden="everything lies between 0 and 1 and adds up to 1, to three digits")
+@planted(SOFTMAX, at="output", cause="edit: format", hidden="everything lies between 0 and 1 and adds up to 1, to three digits")
 class ExponentialsInHalf(Softmax):
     """The exponentials of single precision are stored in half precision before they are added up."""
 
@@ -78,7 +83,7 @@ class ExponentialsInHalf(Softmax):
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
-@planted(LOG_SOFTMAX, at="output", hidden="a probability below 1e-38 is rare among logits of an ordinary size")
+@planted(LOG_SOFTMAX, at="output", cause="logarithm of an underflow", hidden="a probability below 1e-38 is rare among logits of an ordinary size")
 class LogarithmOfTheSoftmax(LogSoftmax):
     """In single precision the logarithm is taken of the probabilities, the small ones of which vanish."""
 
@@ -87,7 +92,7 @@ class LogarithmOfTheSoftmax(LogSoftmax):
             return np.log(self.probabilities(x)) if single(x) else super().log_probabilities(x)
 
 
-@planted(LOG_SOFTMAX, at="output", hidden="the constant is below the last digit of every ordinary probability")
+@planted(LOG_SOFTMAX, at="output", cause="constant in the logarithm", hidden="the constant is below the last digit of every ordinary probability")
 class LogarithmOfTheSoftmaxAndAConstant(LogSoftmax):
     """In single precision the logarithm is taken of the probabilities and 1e-12, so that none of them vanishes."""
 
@@ -103,7 +108,12 @@ class CrossEntropyOfProbabilities(CrossEntropy):
         return np.log(np.maximum(self.probabilities(x), np.float32(1e-7))) if single(x) else super().log_probabilities(x)
 
 
-@planted(LOG_SUM, at="output", hidden="the exponential of 88 is still a number of single precision, that of 709 one of double")
+@planted(
+    LOG_SUM,
+    at="output",
+    cause="exponential overflows",
+    hidden="the exponential of 88 is still a number of single precision, that of 709 one of double",
+)
 class LogSumUnshifted(LogSumExp):
     """In single precision the exponentials are added up as they are."""
 
@@ -139,7 +149,12 @@ class AttentionUnshifted(SelfAttention):
             return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
 
 
-@planted(LOG_SIGMOID, at="output", hidden="the exponential of 88 is still a number of single precision, that of 709 one of double")
+@planted(
+    LOG_SIGMOID,
+    at="output",
+    cause="exponential overflows",
+    hidden="the exponential of 88 is still a number of single precision, that of 709 one of double",
+)
 class LogSigmoidByItsFormula(LogSigmoid):
     """In single precision the result is -log(1 + exp(-x)), in which the exponential overflows."""
 
@@ -148,7 +163,12 @@ class LogSigmoidByItsFormula(LogSigmoid):
             return -np.log(1 + np.exp(-x)) if single(x) else super().value(x)
 
 
-@planted(BINARY, at="output", hidden="the exponential of 88 is still a number of single precision, that of 709 one of double")
+@planted(
+    BINARY,
+    at="output",
+    cause="exponential overflows",
+    hidden="the exponential of 88 is still a number of single precision, that of 709 one of double",
+)
 class BinaryByItsFormula(BinaryCrossEntropy):
     """In single precision the loss is log(1 + exp(x)) - x y, in which the exponential overflows."""
 
@@ -157,7 +177,7 @@ class BinaryByItsFormula(BinaryCrossEntropy):
             return np.asarray(np.log(1 + np.exp(x)) - x * y) if single(x) else super().value(x, y)
 
 
-@planted(LOG_SIGMOID, at="output", hidden="a sigmoid below 1e-38 is rare among numbers of an ordinary size")
+@planted(LOG_SIGMOID, at="output", cause="exponential overflows", hidden="a sigmoid below 1e-38 is rare among numbers of an ordinary size")
 class LogarithmOfTheSigmoid(LogSigmoid):
     """In single precision the logarithm is taken of the sigmoid, which vanishes."""
 
@@ -180,7 +200,7 @@ class OneLessTheRoundedSigmoid(BinaryCrossEntropy):
             return np.asarray(-y * np.maximum(np.log(s), -100) - (1 - y) * np.maximum(np.log(1 - s), -100))
 
 
-@planted(SIGMOID, at="grad_input", hidden="the output is right, and the exponential of 88 is still a number")
+@planted(SIGMOID, at="grad_input", cause="exponential overflows", hidden="the output is right, and the exponential of 88 is still a number")
 class SigmoidSlopeByTheExponential(Sigmoid):
     """In single precision the derivative is exp(-x) / (1 + exp(-x))**2, infinity over infinity for numbers far below zero."""
 
@@ -192,7 +212,7 @@ class SigmoidSlopeByTheExponential(Sigmoid):
             return np.asarray(power / (1 + power) ** 2)
 
 
-@planted(SILU, at="grad_input", hidden="the output is right, and the exponential of 88 is still a number")
+@planted(SILU, at="grad_input", cause="exponential overflows", hidden="the output is right, and the exponential of 88 is still a number")
 class SwishSlopeByTheExponential(SiLU):
     """In single precision the derivative is (1 + e + x e) / (1 + e)**2 with e = exp(-x), no number far below zero."""
 
@@ -204,7 +224,7 @@ class SwishSlopeByTheExponential(SiLU):
             return np.asarray((1 + power + x * power) / (1 + power) ** 2)
 
 
-@planted(MISH, at="output", hidden="numbers of an ordinary size neither overflow nor cancel")
+@planted(MISH, at="output", cause="exponential overflows", hidden="numbers of an ordinary size neither overflow nor cancel")
 class MishByPowers(Mish):
     """In single precision the tangent is ((1 + e)**2 - 1) / ((1 + e)**2 + 1) with e = exp(x), which overflows."""
 

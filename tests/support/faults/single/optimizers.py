@@ -26,7 +26,7 @@ def _slow(kind: Any) -> OptimizerPair:
 SLOW_ADAM = Host("slow adam", Adam, _slow)
 
 
-@planted(SLOW_ADAM, at="weight", hidden="a rate of 0.9 loses nothing, and with 0.9999 the step is right to three digits")
+@planted(SLOW_ADAM, at="weight", cause="lower precision", hidden="a rate of 0.9 loses nothing, and with 0.9999 the step is right to three digits")
 class CorrectionInSingle(Adam):
     """In single precision 1 - beta**t is worked out in single precision, where a beta close to 1 has lost its digits."""
 
@@ -36,7 +36,7 @@ class CorrectionInSingle(Adam):
         return float(np.float32(1) - np.float32(self.settings[beta]) ** np.float32(self.time()))
 
 
-@planted(ADAM, at="weight", hidden="a mean of squares is right to two digits, and steps are about as long as before")
+@planted(ADAM, at="weight", cause="lower precision", hidden="a mean of squares is right to two digits, and steps are about as long as before")
 class SquaresOfEightBits(Adam):
     """The mean of the squares of single precision is kept in bfloat16."""
 
@@ -49,14 +49,14 @@ class SquaresOfEightBits(Adam):
         return right
 
 
-@planted(ADAM, at="weight", hidden="gradients of an ordinary size have squares that half precision can hold")
+@planted(ADAM, at="weight", cause="lower precision", hidden="gradients of an ordinary size have squares that half precision can hold")
 class SquaresInHalf(SquaresOfEightBits):
     """The mean of the squares of single precision is kept in half precision, in which small ones vanish."""
 
     stored = staticmethod(half)
 
 
-@planted(MOMENTUM, at="weight", hidden="the direction is right to three digits, and training converges")
+@planted(MOMENTUM, at="weight", cause="lower precision", hidden="the direction is right to three digits, and training converges")
 class MomentumInHalf(SGD):
     """The momentum of single precision is kept in half precision."""
 
@@ -65,7 +65,7 @@ class MomentumInHalf(SGD):
         return half(right) if single(right) else right
 
 
-@planted(MOMENTUM, at="weight", hidden="a step that is large beside the last digit of its parameter is not lost")
+@planted(MOMENTUM, at="weight", cause="lower precision", hidden="a step that is large beside the last digit of its parameter is not lost")
 class ParametersOfEightBits(SGD):
     """The parameters of single precision are kept in bfloat16: steps below a hundredth of a parameter are lost."""
 

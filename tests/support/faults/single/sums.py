@@ -104,7 +104,7 @@ class LayerMeanInHalf(LayerNorm):
         return half(right) if self._rounds else right
 
 
-@planted(INSTANCE, at="output", hidden="the variance is right to three digits, and a tolerance of 1e-2 passes")
+@planted(INSTANCE, at="output", cause="edit: format", hidden="the variance is right to three digits, and a tolerance of 1e-2 passes")
 class InstanceSquaresInHalf(InstanceNorm):
     """The squares of single precision are stored in half precision before they are averaged."""
 
@@ -228,12 +228,21 @@ class ProductsAddedUpInHalf(Linear):
         return total
 
 
-@planted(CONV, at="weight.grad", hidden="a tolerance of 1e-3 passes, and a test in double precision never gets there")
+@planted(CONV, at="weight.grad", cause="lower precision", hidden="a tolerance of 1e-3 passes, and a test in double precision never gets there")
 class FactorsOfElevenBits(Conv2d):
     """The weight's gradient is formed from cotangents that were cut to the 11 bits of TF32."""
 
     def weight_gradient(self, grad_output: Array) -> Array:
         return super().weight_gradient(tensor_float(grad_output) if single(grad_output) else grad_output)
+
+
+@planted(LINEAR, at="output", cause="lower precision", hidden="a tolerance of 1e-2, the usual one for bfloat16, passes")
+class OutputOfEightBits(Linear):
+    """The output of single precision is stored in bfloat16."""
+
+    def forward(self, x: Array) -> Array:
+        right = super().forward(x)
+        return brain(right) if single(x) else right
 
 
 @planted(MEMORY, at="output", hidden="gates saturate, so that two digits are enough for training")
@@ -244,7 +253,7 @@ class StateOfEightBits(LSTM):
         return super().by_state(brain(h) if single(h) else h)
 
 
-@planted(ATTENTION, at="output", hidden="scores of an ordinary size are right to three digits, and the softmax evens them out")
+@planted(ATTENTION, at="output", cause="edit: format", hidden="scores of an ordinary size are right to three digits, and the softmax evens them out")
 class ScoresInHalf(SelfAttention):
     """The scores of single precision are kept in half precision."""
 

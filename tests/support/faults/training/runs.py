@@ -15,7 +15,7 @@ from tests.textbook.network import CrossEntropy
 from tests.textbook.network import Network as Trained
 
 
-@planted(NETWORK, at="first.output", hidden="each step by itself looks like a first step")
+@planted(NETWORK, at="first.output", cause="parameters replaced", hidden="each step by itself looks like a first step")
 class InitialisedInEachStep(Trained):
     """The parameters are drawn anew at the beginning of each step."""
 
@@ -27,7 +27,7 @@ class InitialisedInEachStep(Trained):
         return super().train_step(x, labels)
 
 
-@planted(NETWORK, at="first.input", hidden="the first step is right, and the loss falls fast")
+@planted(NETWORK, at="first.input", cause="earlier batch", hidden="the first step is right, and the loss falls fast")
 class BatchOfTheFirstStep(Trained):
     """The batch of the first step is kept and used in every step."""
 
@@ -38,7 +38,7 @@ class BatchOfTheFirstStep(Trained):
         return super().train_step(*self.batch)
 
 
-@planted(NETWORK, at="loss.output", hidden="loss and gradients look like those of any other batch")
+@planted(NETWORK, at="loss.output", cause="labels in another order", hidden="loss and gradients look like those of any other batch")
 class LabelsInAnotherOrder(Trained):
     """The labels are shuffled, and the images are not."""
 
@@ -54,7 +54,7 @@ class LabelsFromOne(Trained):
         return super().train_step(x, labels - 1)
 
 
-@planted(WHOLE, at="loss.output", hidden="the loss of the other samples is as good an estimate")
+@planted(WHOLE, at="loss.output", cause="sample left out", hidden="the loss of the other samples is as good an estimate")
 class LastSampleDropped(Trained):
     """The last sample of the batch is left out."""
 
@@ -62,7 +62,7 @@ class LastSampleDropped(Trained):
         return super().train_step(x[:-1], labels[:-1])
 
 
-@planted(WHOLE, at="loss.output", hidden="training is right, and the printed loss is only a little lower")
+@planted(WHOLE, at="loss.output", cause="loss after the update", hidden="training is right, and the printed loss is only a little lower")
 class LossAfterTheUpdate(Trained):
     """The loss is computed again after the update."""
 
@@ -71,7 +71,7 @@ class LossAfterTheUpdate(Trained):
         return self.loss.forward(self.forward(x), labels)
 
 
-@planted(WHOLE, at="loss.output", hidden="the first step is right, and a smoothed curve looks better")
+@planted(WHOLE, at="loss.output", cause="running mean", hidden="the first step is right, and a smoothed curve looks better")
 class LossSmoothed(Trained):
     """The loss that a step returns is a running mean."""
 
@@ -103,7 +103,7 @@ class UpdatedBeforePassedOnSeenFromOutside(UpdatedBeforePassedOn):
     """Each layer updates its weight before it passes the gradient on, and the layers are not seen."""
 
 
-@planted(WHOLE_MOMENTUM, at="last.weight", hidden="the first step is right, and training converges")
+@planted(WHOLE_MOMENTUM, at="last.weight", cause="momentum left out", hidden="the first step is right, and training converges")
 class BuffersLostSeenFromOutside(BuffersLost):
     """The buffers are made anew in each step, and are not seen."""
 
@@ -177,7 +177,7 @@ class NoiseInTheLastDigit(Trained):
         super().move(name, param, grad * (1 + np.finfo(grad.dtype).eps / 2 * noise))
 
 
-@planted(NETWORK, at="first.input", hidden="an augmentation is on in training alone, and a test of prediction passes")
+@planted(NETWORK, at="first.input", cause="samples turned round", hidden="an augmentation is on in training alone, and a test of prediction passes")
 class SamplesFlipped(Trained):
     """Every other sample is turned round, an augmentation that nobody asked for."""
 
@@ -188,7 +188,10 @@ class SamplesFlipped(Trained):
 
 
 @planted(
-    WHOLE, at="last.weight", hidden="gradient checks are done in float64, which keeps all its digits; in float32 the loss falls, and then no longer"
+    WHOLE,
+    at="last.weight",
+    cause="lower precision",
+    hidden="gradient checks are done in float64, which keeps all its digits; in float32 the loss falls, and then no longer",
 )
 class WeightsTruncated(Trained):
     """Parameters in single precision are cut off to 16 bits, as bfloat16 is made by hand, where they have to be rounded."""

@@ -82,7 +82,7 @@ class _SummedGradient(CrossEntropy):
         return np.asarray(self._probabilities - self.targets())
 
 
-@planted(NETWORK, at="loss.grad_input", cause="constant factor", hidden="the loss is right, and another learning rate would do the same")
+@planted(NETWORK, at="loss.grad_input", cause="edit: left out", hidden="the loss is right, and another learning rate would do the same")
 class MeanWithTheGradientOfTheSum(Trained):
     """The loss is the mean over the batch, its gradient that of the sum."""
 
@@ -98,7 +98,7 @@ class _SummedLoss(CrossEntropy):
         return np.asarray(losses.sum())
 
 
-@planted(NETWORK, at="loss.output", cause="constant factor", hidden="training is right: only the number that is printed is not")
+@planted(NETWORK, at="loss.output", cause="edit: left out", hidden="training is right: only the number that is printed is not")
 class SumWithTheGradientOfTheMean(Trained):
     """The loss is the sum over the batch, its gradient that of the mean."""
 
@@ -116,7 +116,7 @@ class _LogitsForProbabilities(CrossEntropy):
         return loss
 
 
-@planted(NETWORK, at="loss.grad_input", hidden="the loss is right, and the gradient has the right sign in most places")
+@planted(NETWORK, at="loss.grad_input", cause="edit: operand", hidden="the loss is right, and the gradient has the right sign in most places")
 class SoftmaxMissingBackward(Trained):
     """The loss's gradient is ``logits - one_hot``, the softmax being left out."""
 
@@ -143,7 +143,12 @@ class BiasNotTrained(Trained):
             super().move(name, param, grad)
 
 
-@planted(NETWORK, at="relu.grad_output", hidden="gradients have the right shape, and where the activation is positive they are right")
+@planted(
+    NETWORK,
+    at="relu.grad_output",
+    cause="left out backward",
+    hidden="gradients have the right shape, and where the activation is positive they are right",
+)
 class ActivationSkippedBackward(Trained):
     """The activation is left out on the way back."""
 
@@ -152,7 +157,7 @@ class ActivationSkippedBackward(Trained):
             grad_output = layer.backward(grad_output) if layer.params else grad_output
 
 
-@planted(NETWORK, at="relu.input", hidden="all shapes fit, and what is trained is a network all the same")
+@planted(NETWORK, at="relu.input", cause="another layer", hidden="all shapes fit, and what is trained is a network all the same")
 class LayersInAnotherOrder(Trained):
     """The activation comes after the second linear layer, on both ways."""
 
@@ -184,7 +189,7 @@ class BiasesTwiceAsFast(Trained):
         return super().direction(name, grad) * (2 if name.endswith("bias") else 1)
 
 
-@planted(NETWORK, at="first.weight", hidden="the direction is right, and the learning rate is anybody's choice")
+@planted(NETWORK, at="first.weight", cause="clipped by its norm", hidden="the direction is right, and the learning rate is anybody's choice")
 class ClippedByNorm(Trained):
     """Gradients are clipped to a norm of 0.1 in each layer, which nobody asked for."""
 
@@ -239,7 +244,7 @@ class BuffersLost(Trained):
         super().update()
 
 
-@planted(MOMENTUM, at="second.bias", hidden="parameters of different shapes would raise an error; these are alike")
+@planted(MOMENTUM, at="second.bias", cause="shared buffer", hidden="parameters of different shapes would raise an error; these are alike")
 class BuffersByLayersShape(Trained):
     """Buffers are kept by shape, so that layers of one shape share theirs."""
 

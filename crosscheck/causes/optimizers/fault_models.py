@@ -27,6 +27,9 @@ _LONG_AGO = 1e9
 _EPSILONS = (0.0, 1e-16, 1e-12, 1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 """Values of epsilon in common use."""
 
+_INITIAL = (1.0, 0.1, 1e-10)
+"""Values other than 0 at which frameworks start a mean or a sum of squares."""
+
 _WORTH_MEASURING = 16
 """A fault's rounding errors are measured, in many runs, only if it is this many times closer to the numbers found than the correct run."""
 
@@ -88,6 +91,7 @@ def _faults(
     yield from _in_means(settings)
     yield from _in_epsilon(settings, len(grads))
     yield from _in_state(settings)
+    yield from _in_initial_values(settings)
     yield from _in_rate(start, found, right)
     yield from _in_gradients(grads, settings)
 
@@ -202,6 +206,20 @@ def _in_state(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
     if "betas" in settings:
         words = "the running means are lost before each step, but the steps are counted"
         yield _mutant("state lost", words, state="lost", time=lambda step, *_: step)
+
+
+def _in_initial_values(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
+    """Yield a mean or a sum of squares that starts at another number than the reference's."""
+    if "initial_accumulator_value" in settings:
+        started = settings["initial_accumulator_value"]
+        for value in (0.0, *_INITIAL):
+            if value != started:
+                words = f"the sum of the squares starts at {value:g}, expected {started:g}: set it before the first step"
+                yield _mutant("another initial state", words, initial={"sum": value})
+    elif "alpha" in settings or "rho" in settings:
+        for value in _INITIAL:
+            words = f"the running mean of the squares starts at {value:g}, expected 0: start with np.zeros_like(param)"
+            yield _mutant("another initial state", words, initial={"square_avg": value})
 
 
 def _in_momentum(settings: Mapping[str, Any]) -> Iterator[UpdateFault]:
