@@ -34,6 +34,7 @@ TOGETHER = {
     "scripts/study/closeness",
     "scripts/study/coverage",
     "scripts/study/detection",
+    "scripts/study/edits",
     "scripts/study/operations",
     "scripts/training",
 }
