@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -171,6 +172,42 @@ def where(error: BaseException) -> str:
     return f" ({shown(Path(last.filename))}:{last.lineno}, {last.name})"
 
 
+@dataclass
+class _Limit:
+    """A block with a time limit. An exception in code that the garbage collector calls would be printed and lost: signals wait for its end."""
+
+    seconds: float
+    keyboard: Any  # what handles an interrupt from the keyboard outside the block
+    started: float = field(default_factory=time.monotonic)
+    collecting: bool = False
+    interrupted: bool = False
+
+    def collects(self, phase: str, info: dict[str, int]) -> None:
+        """Note, as a callback of the collector, whether it is at work."""
+        self.collecting = phase == "start"
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Handle the signal of the timer; if it is too early, the next one comes soon."""
+        if self._is_collecting(frame):
+            return
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if _running.get() or time.monotonic() - self.started > 2 * self.seconds + 10:
+            raise TimeLimitError
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Handle an interrupt from the keyboard; if it is too early, leave it to the timer."""
+        if self._is_collecting(frame):
+            self.interrupted = True
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
+        else:
+            self.keyboard(number, frame)
+
+    def _is_collecting(self, frame: FrameType | None) -> bool:
+        callbacks = [getattr(callback, "__code__", None) for callback in gc.callbacks]
+        return self.collecting or (frame is not None and frame.f_code in callbacks)
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Stop the block with a :class:`TimeLimitError` if it takes longer than this; 0 means no limit.
@@ -183,22 +220,11 @@ def time_limit(seconds: float) -> Iterator[None]:
         yield
         return
 
-    started, collecting = time.monotonic(), False
-
-    def collects(phase: str, info: dict[str, int]) -> None:
-        nonlocal collecting
-        collecting = phase == "start"
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        # An exception in code that the garbage collector calls would be printed and lost; the next signal comes soon.
-        callbacks = [getattr(callback, "__code__", None) for callback in gc.callbacks]
-        if collecting or (frame is not None and frame.f_code in callbacks):
-            return
-        if _running.get() or time.monotonic() - started > 2 * seconds + 10:
-            raise TimeLimitError
-
-    before, deadline, running = signal.signal(signal.SIGALRM, stop), _deadline.set(started + seconds), _running.get()
-    gc.callbacks.append(collects)
+    limit = _Limit(seconds, signal.getsignal(signal.SIGINT))
+    before, deadline, running = signal.signal(signal.SIGALRM, limit.stop), _deadline.set(limit.started + seconds), _running.get()
+    gc.callbacks.append(limit.collects)
+    if callable(limit.keyboard):  # otherwise it is ignored, or ends the process
+        signal.signal(signal.SIGINT, limit.interrupt)
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         with warnings.catch_warnings():
@@ -207,12 +233,14 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         # If the signal came while a contained block was being entered, its __exit__ did not run.
         _running.set(running)
-        gc.callbacks.remove(collects)
+        gc.callbacks.remove(limit.collects)
         signal.signal(signal.SIGALRM, before)
+        if callable(limit.keyboard):
+            signal.signal(signal.SIGINT, limit.keyboard)
         _deadline.reset(deadline)
         if left:
             soon = 1e-3  # an alarm that is due must not be set to 0, which means no alarm
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), soon), interval)
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - limit.started), soon), interval)
 
 
 @contextmanager

@@ -387,6 +387,25 @@ def ends_after_collecting() -> None:
         collects()
 
 
+def test_interrupt_in_a_callback_of_the_collector_is_not_lost() -> None:
+    """Ctrl-C during a collection is handled in the first code after it, where an exception would be printed and lost."""
+
+    def interrupts(phase: str, info: dict[str, int]) -> None:
+        if phase == "stop":
+            signal.raise_signal(signal.SIGINT)
+
+    def collects() -> None:
+        gc.collect()
+        gc.callbacks.remove(interrupts)
+        time.sleep(60)
+
+    handler = signal.getsignal(signal.SIGINT)
+    gc.callbacks.append(interrupts)
+    with pytest.raises(KeyboardInterrupt), time_limit(60):
+        collects()
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
 def test_signal_in_a_callback_of_the_collector_is_not_lost() -> None:
     """What such a callback raises is swallowed and becomes a warning, an error here."""
     phases: list[str] = []
