@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
-from crosscheck.causes.evidence import Cause
 from crosscheck.causes.variants.example import Example
-from crosscheck.causes.variants.explain import Explainer
+from crosscheck.causes.variants.explain import EditsOfCall, Explainer
 from crosscheck.core.arguments import Case
 from crosscheck.core.check_layer import LayerCheck
-from crosscheck.core.guard import silenced
 from crosscheck.core.inputs import FAMILIES, Family
 from crosscheck.core.operation import Call, RefusedError
 from crosscheck.pairs.prepared import Prepared
@@ -28,7 +25,7 @@ _FURTHER = 2
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explained(EditsOfCall):
     """The causes of one failing call of a pair.
 
     Attributes
@@ -55,26 +52,9 @@ class Explained:
     seconds: float
     judged: Judged
 
-    @cached_property
-    def cause(self) -> Cause | None:
-        """The edit that explains all wrong quantities of the call; None if there is none."""
-        return self._found[0]
-
-    @property
-    def why_not(self) -> str:
-        """Why no edit was found, if the search could not be carried out or finished."""
-        return self._found[1]
-
-    @cached_property
-    def _found(self) -> tuple[Cause | None, str]:
-        if not self.seconds:
-            return None, ""
-        example = Example.of(self.check)
-        if example is None or not example.wrong:
-            return None, ""
-        explainer = self.prepared.explainers.setdefault("", Explainer(self.prepared.references[0].oracle, self.seconds))
-        with silenced():
-            return explainer.cause(example, self._again, self._elsewhere), explainer.why_not
+    def _explainer(self) -> Explainer:
+        explainer: Explainer = self.prepared.explainers.setdefault("", Explainer(self.prepared.references[0].oracle, self.seconds))
+        return explainer
 
     def _again(self) -> Iterator[Example]:
         """Yield examples of the same shapes: other numbers of the same family, normal ones and, if they are right, numbers of many sizes.

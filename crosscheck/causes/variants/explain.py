@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -125,8 +126,46 @@ def _as_cause(explanation: Explanation, example: Example, base: Sequence[Value])
     return Cause(f"{EDIT}{explanation.edit.kind}", sentence(explanation), before, after, after, confirmed=True)
 
 
+class EditsOfCall(ABC):
+    """The search for an edit that explains a judged call; it begins when its result is first asked for."""
+
+    check: LayerCheck
+    seconds: float
+
+    @property
+    def cause(self) -> Cause | None:
+        """The edit that explains all wrong quantities of the call; None if none was found."""
+        return self._found[0]
+
+    @property
+    def why_not(self) -> str:
+        """Why none was found, if the search could not be carried out or finished."""
+        return self._found[1]
+
+    @cached_property
+    def _found(self) -> tuple[Cause | None, str]:
+        example = Example.of(self.check) if self.seconds else None
+        if example is None or not example.wrong:
+            return None, ""
+        explainer = self._explainer()
+        with silenced():
+            return explainer.cause(example, self._again, self._elsewhere), explainer.why_not
+
+    @abstractmethod
+    def _explainer(self) -> Explainer:
+        """Return what searches, with what it remembers of earlier calls."""
+
+    @abstractmethod
+    def _again(self) -> Iterable[Example]:
+        """Return calls of the same shapes with other numbers."""
+
+    @abstractmethod
+    def _elsewhere(self) -> Iterable[Example]:
+        """Return calls of other shapes."""
+
+
 @dataclass(frozen=True)
-class EditsOfLayer:
+class EditsOfLayer(EditsOfCall):
     """The search for an edit that explains a layer tested alone, as in a training step; its further calls hold the same numbers in other places.
 
     Attributes
@@ -140,27 +179,14 @@ class EditsOfLayer:
     check: LayerCheck
     seconds: float = SECONDS
 
-    @property
-    def cause(self) -> Cause | None:
-        """The edit; None if none was found."""
-        return self._found[0]
-
-    @property
-    def why_not(self) -> str:
-        """Why none was found, if the search could not be carried out or finished."""
-        return self._found[1]
-
-    @cached_property
-    def _found(self) -> tuple[Cause | None, str]:
-        example = Example.of(self.check)
-        if example is None or not example.wrong:
-            return None, ""
-        explainer = Explainer(self.check.oracle, self.seconds)
-        with silenced():
-            return explainer.cause(example, self._again, tuple), explainer.why_not
+    def _explainer(self) -> Explainer:
+        return Explainer(self.check.oracle, self.seconds)
 
     def _again(self) -> Iterator[Example]:
         check = self.check
         again = check_layer(check.subject, check.oracle, permuted(check.call), check.precision, check.judgements[0].place.layer)
         if (example := Example.of(again)) is not None:
             yield example
+
+    def _elsewhere(self) -> tuple[Example, ...]:
+        return ()
