@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,25 +47,30 @@ class Trial:
             missed.append(name)
             return True
 
+        try:
+            if not self._changes(edit):
+                return None
+        except _BROKEN:
+            return None
+        if self._carries(edit, stop):
+            return Mode.CARRIED if forward else Mode.BACKWARD
+        return None if not forward or (missed and missed[0] in outputs) else self._other_mode(edit)
+
+    def _carries(self, edit: Edit, stop: Callable[[str, Value], bool]) -> bool:
+        """Return whether an edit explains the example if later formulas read the edited values; these may not fit."""
         reach = self.program.backward_reach if edit.only_backward else self.program.reach
         try:
             with np.errstate(all="ignore"):
-                if not self._changes(edit):
-                    return None
-                try:
-                    values = self.program.run(edit.rewrites, self.base, reach, stop)
-                except _BROKEN:  # where the backward formulas do not fit the edited values, the edited function may have a derivative
-                    values = None
-                if values is not None and self._all_close(values, edit):
-                    return Mode.CARRIED if forward else Mode.BACKWARD
-                return None if not forward or (missed and missed[0] in outputs) else self._other_mode(edit)
+                values = self.program.run(edit.rewrites, self.base, reach, stop)
+                return values is not None and self._all_close(values, edit)
         except _BROKEN:
-            return None
+            return False
 
     def _changes(self, edit: Edit) -> bool:
         """Return whether an edit changes a number of its first step, and makes no array that is too large."""
         at = min(edit.rewrites)
-        value, before = np.asarray(evaluate(edit.rewrites[at], Overlay(self.base))), self.base[at]
+        with np.errstate(all="ignore"):
+            value, before = np.asarray(evaluate(edit.rewrites[at], Overlay(self.base))), self.base[at]
         if value.size > max(_MOST_ELEMENTS, before.size):
             return False
         return len(edit.rewrites) > 1 or value.shape != before.shape or not np.array_equal(value, before, equal_nan=True)
@@ -79,13 +84,10 @@ class Trial:
     def _other_mode(self, edit: Edit) -> Mode | None:
         """Return how a forward edit whose outputs agree explains the gradients: they are right, or those of the edited function."""
         for mode in (Mode.RIGHT, Mode.DERIVED):
-            if (mode is Mode.DERIVED or not self.example.wrong & set(self.program.wanted)) and self._explains(Explanation(self.program, edit, mode)):
+            possible = mode is Mode.DERIVED or not self.example.wrong & set(self.program.wanted)
+            if possible and holds(Explanation(self.program, edit, mode), self.example, self.base):
                 return mode
         return None
-
-    def _explains(self, explanation: Explanation) -> bool:
-        results = explanation.results(self.base)
-        return agree(self.example.found, results, self.example.near) and self.example.nearer(results)
 
     def residual(self, edit: Edit, forward: bool) -> Value | None:
         """Return the wrong numbers found less those of the edited program; the wrong outputs alone if an output is wrong. None if shapes differ."""
