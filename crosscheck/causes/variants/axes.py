@@ -11,6 +11,7 @@ import numpy as np
 from crosscheck.causes.variants.arithmetic import like
 from crosscheck.causes.variants.change import Change, Rewrite, made
 from crosscheck.oracles.graph.graph import At, Graph, Step
+from crosscheck.oracles.graph.operations import swapped_axes
 
 _REDUCTIONS = ("sum", "mean", "amax", "amin", "prod")
 _MOST_AXES = 5
@@ -166,11 +167,10 @@ def _of_reshape(graph: Graph, at: At, step: Step) -> Iterator[Change]:
 def _of_matmul(graph: Graph, at: At, step: Step) -> Iterator[Change]:
     x, y = step.source(), step.source(1)
     for number, one in enumerate((x, y)):
-        n, shape = len(graph.shape(one)), graph.shape(one)
+        shape = graph.shape(one)
         if shape[-1] != shape[-2]:
             continue
-        order = (*range(n - 2), n - 1, n - 2)
-
+        order = swapped_axes(len(shape))
         turned = made("matmul", *(made("transpose", arg, axes=order) if place == number else arg for place, arg in enumerate((x, y))))
         yield Change(("transposed", number), 0, f"{{{number}}} is transposed", turned)
     if graph.shape(x)[-2:] == graph.shape(y)[-2:][::-1]:

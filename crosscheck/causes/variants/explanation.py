@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from crosscheck.causes.variants.change import Edit, Made, Rewrite, build
-from crosscheck.causes.variants.program import Overlay, Program, is_leaf, values_of
+from crosscheck.causes.variants.program import Overlay, Program, values_of
 from crosscheck.core.operation import Arrays
 from crosscheck.core.precision import ELEMENTARY, Array
 from crosscheck.oracles.graph.backward import derive
@@ -101,14 +101,14 @@ class Explanation:
             at = At(number)
             if (rewrite := self.edit.rewrites.get(at)) is not None:
                 edited[at] = noise.of_rewrite(rewrite, edited)
-            elif not is_leaf(step) and (at >= graph.forward or not self.edit.only_backward):
+            elif not step.is_leaf and (at >= graph.forward or not self.edit.only_backward):
                 edited[at] = noise.of(step, edited)
         return self._chosen(edited, plain)
 
 
 def _run_noisy(graph: Graph, values: list[Value], noise: Noise) -> list[Value]:
     for at, step in enumerate(graph.steps):
-        if not is_leaf(step):
+        if not step.is_leaf:
             values[at] = noise.of(step, values)
     return values
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from crosscheck.causes.variants.change import Made, Rewrite
 from crosscheck.oracles.graph.graph import CONSTANT, INPUT, Argument, At, Graph, Step
+from crosscheck.oracles.graph.operations import swapped_axes
 
 _SUM, _PRODUCT, _POWER, _ATOM = 1, 2, 3, 4
 """How tightly the parts of a formula are bound together."""
@@ -50,7 +51,7 @@ class Formulas:
     def of(self, at: At, depth: int = 2) -> str:
         """Return the formula of a step: what it is computed from, down to ``depth`` operations."""
         step = self.graph.steps[at]
-        if step.operation in (INPUT, CONSTANT):
+        if step.is_leaf:
             return self.name(at)
         return self._made(step.operation, step.args, step.settings, depth)[0]
 
@@ -120,7 +121,7 @@ def _negative(parts: Sequence[Text], settings: Mapping[str, Any]) -> Text:
 def _transposed(parts: Sequence[Text], settings: Mapping[str, Any]) -> Text:
     axes = tuple(settings["axes"])
     n = len(axes)
-    if n >= 2 and axes == (*range(n - 2), n - 1, n - 2):
+    if n >= 2 and axes == swapped_axes(n):
         return (f"{_bound(parts[0], _ATOM)}.T", _ATOM) if not parts[0][0].endswith(".T") else (parts[0][0].removesuffix(".T"), _ATOM)
     return f"transpose({parts[0][0]}, {axes})", _ATOM
 

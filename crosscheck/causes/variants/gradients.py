@@ -9,6 +9,7 @@ import numpy as np
 from crosscheck.causes.variants.change import Change, made
 from crosscheck.causes.variants.numbers import sizes
 from crosscheck.oracles.graph.graph import INPUT, At, Graph
+from crosscheck.oracles.graph.operations import swapped_axes
 
 _MOST_ELEMENTS = 2_000
 """Borders of larger arrays are not tried one by one."""
@@ -34,7 +35,7 @@ def changes(graph: Graph, at: At) -> Iterator[Change]:
     yield from _scaled(graph, x)
     n = len(shape)
     if n >= 2 and shape[-1] == shape[-2] > 1:
-        yield Change(("transposed",), 1, "the gradient is transposed", made("transpose", x, axes=(*range(n - 2), n - 1, n - 2)))
+        yield Change(("transposed",), 1, "the gradient is transposed", made("transpose", x, axes=swapped_axes(n)))
     for axis in range(n):
         if shape[axis] == 1:
             continue

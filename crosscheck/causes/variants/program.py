@@ -11,7 +11,7 @@ import numpy as np
 
 from crosscheck.causes.variants.change import Rewrite, evaluate
 from crosscheck.core.operation import Call
-from crosscheck.oracles.graph.graph import CONSTANT, INPUT, At, Graph, Step, members, reachable, union
+from crosscheck.oracles.graph.graph import INPUT, At, Graph, Step, members, reachable, union
 from crosscheck.oracles.graph.operations import OPERATIONS, Value
 from crosscheck.oracles.graph.passes import wanted_of
 
@@ -285,8 +285,3 @@ def values_of(program: Program, values: Any) -> dict[str, Value]:
         if name not in found:
             found[name] = np.zeros_like(values[at])
     return found
-
-
-def is_leaf(step: Step) -> bool:
-    """Return whether a step computes nothing."""
-    return step.operation in (INPUT, CONSTANT)

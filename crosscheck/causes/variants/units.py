@@ -10,7 +10,7 @@ from crosscheck.causes.variants.axes import in_words
 from crosscheck.causes.variants.change import Edit, Rewrite, made
 from crosscheck.causes.variants.numbers import EPSILONS
 from crosscheck.causes.variants.program import Group, Program
-from crosscheck.oracles.graph.graph import CONSTANT, INPUT, At
+from crosscheck.oracles.graph.graph import At
 
 
 def edits_of(program: Program) -> Iterator[Edit]:
@@ -65,7 +65,7 @@ def _of_outputs(program: Program) -> Iterator[Edit]:
     graph = program.graph
     for name, at in program.forward_outputs.items():
         step, shape = graph.steps[at], graph.shape(at)
-        if step.operation in (INPUT, CONSTANT):
+        if step.is_leaf:
             continue
         right = made(step.operation, *step.args, **step.settings)
         for function in _EXTRA:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from crosscheck.oracles.graph.derivatives import RULES, NoDerivativeError
-from crosscheck.oracles.graph.graph import CONSTANT, INPUT, Argument, At, Graph, Unit
+from crosscheck.oracles.graph.graph import Argument, At, Graph, Unit
 from crosscheck.oracles.graph.operations import WHOLE
 from crosscheck.oracles.graph.units import DERIVATIVES
 
@@ -55,7 +55,7 @@ class Backward:
     def _is_closed(self, unit: Unit) -> bool:
         """Return whether gradients come into a unit through its output alone, and leave it through its inputs alone."""
         steps = self.graph.steps
-        own = [at for at in range(unit.first, unit.output + 1) if at not in unit.inputs and steps[at].operation not in (INPUT, CONSTANT)]
+        own = [at for at in range(unit.first, unit.output + 1) if at not in unit.inputs and not steps[at].is_leaf]
         sources = {source for at in own for source in steps[at].sources}
         return not any(at in self.parts for at in own if at != unit.output) and not any(
             self.leads[source] for source in sources.difference(own, unit.inputs)
@@ -71,7 +71,7 @@ class Backward:
             if not self.leads[at] or at not in self.parts:
                 continue
             total = self.total(At(at))
-            if step.operation in (INPUT, CONSTANT):
+            if step.is_leaf:
                 continue
             graph.belongs(At(at))
             if (unit := self.units.get(At(at))) is not None and self._is_closed(unit):

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from crosscheck.oracles.graph.graph import CONSTANT, Argument, At, Graph, Step
-from crosscheck.oracles.graph.operations import FORMATS
+from crosscheck.oracles.graph.operations import FORMATS, swapped_axes
 
 Parts: TypeAlias = Iterator[tuple[int, At]]
 """For each argument of a step that has a gradient, its number and the part of the gradient that comes through this step."""
@@ -21,8 +21,7 @@ class NoDerivativeError(ValueError):
 
 def swapped(graph: Graph, at: At) -> At:
     """Return a stack of matrices with each matrix transposed."""
-    n = len(graph.shape(at))
-    return graph.add("transpose", at, axes=(*range(n - 2), n - 1, n - 2))
+    return graph.add("transpose", at, axes=swapped_axes(len(graph.shape(at))))
 
 
 Rule: TypeAlias = Callable[[Graph, Step, At, At, Sequence[bool]], Parts]

@@ -84,6 +84,11 @@ class Step:
         """The steps that this one reads."""
         return [arg for arg in self.args if isinstance(arg, At)]
 
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the step computes nothing."""
+        return self.operation in (INPUT, CONSTANT)
+
     def source(self, number: int = 0) -> At:
         """Return the step that one argument comes from; an error if this argument is a number."""
         source = self.args[number]
@@ -210,7 +215,7 @@ class Graph:
         if output < first:
             return output  # all of it was computed before
         self.units.append(Unit(kind, tuple(inputs), output, At(first), parts or {}, settings))
-        self.steps[first:] = [replace(step, unit=number) if step.operation not in (INPUT, CONSTANT) else step for step in self.steps[first:]]
+        self.steps[first:] = [replace(step, unit=number) if not step.is_leaf else step for step in self.steps[first:]]
         return output
 
     def shape(self, at: At) -> tuple[int, ...]:
@@ -224,7 +229,7 @@ class Graph:
             values[at] = np.asarray(arguments[name])
         with np.errstate(all="ignore"):
             for number, step in enumerate(self.steps):
-                if step.operation not in (INPUT, CONSTANT):
+                if not step.is_leaf:
                     values[number] = step.run(values)
         return values
 

@@ -23,6 +23,18 @@ def reshape(x: Value, shape: Sequence[int]) -> Value:
     return np.reshape(x, tuple(shape))
 
 
+def swapped_axes(n: int) -> tuple[int, ...]:
+    """Return the order of n axes that transposes each matrix of a stack."""
+    return (*range(n - 2), n - 1, n - 2)
+
+
+def moved_axis(n: int, axis: int, to: int) -> list[int]:
+    """Return the order of n axes that puts one of them at another place."""
+    order = list(range(n))
+    order.insert(to % n, order.pop(axis))
+    return order
+
+
 def transpose(x: Value, axes: Sequence[int]) -> Value:
     """Return an array whose axis k is axis ``axes[k]`` of ``x``."""
     return np.transpose(x, tuple(axes))

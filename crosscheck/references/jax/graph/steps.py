@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crosscheck.oracles.graph.graph import Argument, At, Graph, Step
+from crosscheck.oracles.graph.operations import moved_axis, swapped_axes
 
 REDUCTIONS = frozenset(("sum", "mean", "amax", "amin", "prod"))
 
@@ -124,14 +125,11 @@ class Steps:
 
     def swapped(self, at: At) -> At:
         """Return a stack of matrices with each matrix transposed."""
-        n = len(self.shape(at))
-        return self.transpose(at, (*range(n - 2), n - 1, n - 2))
+        return self.transpose(at, swapped_axes(len(self.shape(at))))
 
     def moved(self, at: At, axis: int, to: int) -> At:
         """Return a step's result with one axis at another place."""
-        order = list(range(len(self.shape(at))))
-        order.insert(to % len(order), order.pop(axis))
-        return self.transpose(at, order)
+        return self.transpose(at, moved_axis(len(self.shape(at)), axis, to))
 
     def index(self, at: At, key: Sequence[int | slice]) -> At:
         """Return part of a step's result; slices that take everything at the end are left out."""

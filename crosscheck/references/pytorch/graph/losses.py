@@ -64,7 +64,7 @@ def _cross_entropy(
     classes = t.shape(x)[-1]
     logarithms = log_softmax(t, x, -1)
     if t.is_real_step(target) and t.shape(_classes_last(t, target)) == t.shape(x):
-        return _of_probabilities(t, logarithms, _classes_last(t, target), weight, reduction, label_smoothing)
+        return reduced(t, _of_each_sample(t, logarithms, _classes_last(t, target), weight, label_smoothing), reduction)
     picked = t.add("one_hot", target, classes=classes, role="one-hot labels")
     counted = t.add("not_equal", target, ignore_index) if _ignores(t, target, ignore_index) else None
     if (label_smoothing and (weight is not None or counted is not None)) or reduction == NONE:
@@ -83,14 +83,19 @@ def _cross_entropy(
     return units.cross_entropy(t.graph, logarithms, picked, column, total, x, first)
 
 
+def _of_each_sample(t: Steps, logarithms: At, target: At, weight: At | None, smoothing: float) -> At:
+    """Add the loss of each sample, whose classes are the last axis."""
+    if smoothing:
+        classes = t.shape(logarithms)[-1]
+        target = t.add("add", t.add("multiply", 1 - smoothing, target), smoothing / classes, role="smoothed labels")
+    if weight is not None:
+        target = t.add("multiply", target, weight)
+    return t.add("negative", t.add("sum", t.add("multiply", target, logarithms), axes=(-1,), keepdims=False), role="loss of each sample")
+
+
 def _general(t: Steps, logarithms: At, labels: At, picked: At, counted: At | None, weight: At | None, reduction: int, smoothing: float) -> At:
     """Add a cross-entropy whose targets do not add up to one, or one that is wanted for each sample."""
-    classes = t.shape(logarithms)[-1]
-    if smoothing:
-        picked = t.add("add", t.add("multiply", 1 - smoothing, picked), smoothing / classes, role="smoothed labels")
-    if weight is not None:
-        picked = t.add("multiply", picked, weight)
-    loss = t.add("negative", t.add("sum", t.add("multiply", picked, logarithms), axes=(-1,), keepdims=False), role="loss of each sample")
+    loss = _of_each_sample(t, logarithms, picked, weight, smoothing)
     if counted is not None:
         loss = t.add("where", counted, loss, 0.0)
     if reduction != MEAN:
@@ -102,16 +107,6 @@ def _general(t: Steps, logarithms: At, labels: At, picked: At, counted: At | Non
         of_label = of_label if counted is None else t.add("where", counted, of_label, 0.0)
         total = t.add("sum", of_label, axes=tuple(range(len(t.shape(labels)))), keepdims=False)
     return reduced(t, loss, MEAN) if total is None else t.add("divide", reduced(t, loss, 2), total, role="loss")
-
-
-def _of_probabilities(t: Steps, logarithms: At, target: At, weight: At | None, reduction: int, smoothing: float) -> At:
-    classes = t.shape(logarithms)[-1]
-    if smoothing:
-        target = t.add("add", t.add("multiply", 1 - smoothing, target), smoothing / classes, role="smoothed labels")
-    if weight is not None:
-        target = t.add("multiply", target, weight)
-    loss = t.add("negative", t.add("sum", t.add("multiply", target, logarithms), axes=(-1,), keepdims=False), role="loss of each sample")
-    return reduced(t, loss, reduction)
 
 
 def _negative_log_likelihood(t: Steps, x: At, target: At, weight: At | None = None, reduction: int = MEAN, ignore_index: int = -100) -> At:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from crosscheck.oracles.graph.graph import CONSTANT, Argument, At, Graph, Step
+from crosscheck.oracles.graph.operations import moved_axis, swapped_axes
 from crosscheck.oracles.graph.passes import NoGraphError
 from crosscheck.references.pytorch.graph.tensors import Read, Write
 
@@ -93,14 +94,11 @@ class Steps:
 
     def swapped(self, at: At) -> At:
         """Return a stack of matrices with each matrix transposed."""
-        n = len(self.shape(at))
-        return self.transpose(at, (*range(n - 2), n - 1, n - 2))
+        return self.transpose(at, swapped_axes(len(self.shape(at))))
 
     def moved(self, at: At, axis: int, to: int) -> At:
         """Return a step's result with one axis at another place."""
-        order = list(range(len(self.shape(at))))
-        order.insert(to % len(order), order.pop(axis))
-        return self.transpose(at, order)
+        return self.transpose(at, moved_axis(len(self.shape(at)), axis, to))
 
     def axes(self, at: At, dim: Any) -> tuple[int, ...]:
         """Return axes as PyTorch names them, counted from the first; all of them for None."""
