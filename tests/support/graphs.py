@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from crosscheck.core.precision import Array, Precision
 from crosscheck.core.trace import Place
 from crosscheck.oracles.graph.graph import Graph
 from crosscheck.oracles.graph.passes import arguments_of, differentiate, results_of
+from tests.support.cases import CASES
 
 DOUBLE = Precision(np.dtype(np.float64), 100_000)
 
@@ -32,6 +33,15 @@ def drawn(shapes: Mapping[str, tuple[int, ...]], family: Family, positive: bool 
     rng = np.random.default_rng(2)
     arrays = {name: family.input(rng, shape, np.float64) for name, shape in shapes.items()}
     return {name: np.abs(value) + 0.5 for name, value in arrays.items()} if positive else arrays
+
+
+def of_table(twin: Callable[[Any], Any], name: str, family: str) -> tuple[Any, Call]:
+    """Return a framework's twin of a layer of the table, and a call of it on inputs of a family."""
+    case, rng = CASES[name], np.random.default_rng(0)
+    own = twin(case.make(rng))
+    x = FAMILIES[family].input(rng, (3, *case.sample), np.float64)
+    given = {"params": drawn(own.shapes or {}, FAMILIES["normal"]), "constants": case.constants(rng, FAMILIES[family], x)}
+    return own, call_of(own, x, family, **given, buffers=drawn(own.buffers, FAMILIES["normal"], positive=True))
 
 
 def judgements(oracle: Any, call: Call) -> dict[bool, list[Judgement]]:

@@ -13,7 +13,7 @@ from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.operation import Call
 from crosscheck.references.keras.oracle import oracle, parameter_shapes
 from tests.support.cases import CASES
-from tests.support.graphs import call_of, drawn, kinds, wrong
+from tests.support.graphs import call_of, drawn, kinds, of_table, wrong
 
 import keras  # isort: skip
 
@@ -25,12 +25,7 @@ SHOWN = ["normal-conv2d-same-s2", "ties-maxpool2d-3s2p1", "normal-batchnorm1d"]
 @pytest.mark.slow("each is compiled with its rounding; the rows show windows, ties and a unit with buffers", default=SHOWN)
 @pytest.mark.parametrize(("family", "name"), [(family, name) for family in ("normal", "ties", "kinks") for name in CASES])
 def test_layer_of_the_table(family: str, name: str) -> None:
-    case, rng = CASES[name], np.random.default_rng(0)
-    own = framework.twin(case.make(rng))
-    x = FAMILIES[family].input(rng, (3, *case.sample), np.float64)
-    given = {"params": drawn(own.shapes or {}, FAMILIES["normal"]), "constants": case.constants(rng, FAMILIES[family], x)}
-    call = call_of(own, x, family, **given, buffers=drawn(own.buffers, FAMILIES["normal"], positive=True))
-    assert wrong(own, call) == []
+    assert wrong(*of_table(framework.twin, name, family)) == []
 
 
 LAYERS: Mapping[str, tuple[Callable[[], Any], list[str]]] = {

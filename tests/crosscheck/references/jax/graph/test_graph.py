@@ -12,7 +12,6 @@ import pytest
 from jax import lax
 
 import reference.jax as framework
-from crosscheck.core.inputs import FAMILIES
 from crosscheck.core.judge import Verdict
 from crosscheck.core.operation import Call
 from crosscheck.oracles.graph.graph import Graph
@@ -21,7 +20,7 @@ from crosscheck.references.jax.graph import call as graphs
 from crosscheck.references.jax.graph.table import RULES
 from crosscheck.references.jax.oracle import JaxOracle
 from tests.support.cases import CASES
-from tests.support.graphs import call_of, drawn, kinds, named, wrong
+from tests.support.graphs import call_of, kinds, named, of_table, wrong
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((4, 6))
@@ -32,12 +31,7 @@ SHOWN = ["normal-conv2d-g3s2p1", "ties-maxpool2d-3s2p1", "normal-batchnorm2d", "
 @pytest.mark.slow("each is compiled with its rounding; the rows show windows, ties, a unit with buffers, a kink and labels", default=SHOWN)
 @pytest.mark.parametrize(("family", "name"), [(family, name) for family in ("normal", "ties", "kinks") for name in CASES])
 def test_layer_of_the_table(family: str, name: str) -> None:
-    case, rng = CASES[name], np.random.default_rng(0)
-    own = framework.twin(case.make(rng))
-    x = FAMILIES[family].input(rng, (3, *case.sample), np.float64)
-    given = {"params": drawn(own.shapes or {}, FAMILIES["normal"]), "constants": case.constants(rng, FAMILIES[family], x)}
-    call = call_of(own, x, family, **given, buffers=drawn(own.buffers, FAMILIES["normal"], positive=True))
-    assert wrong(own, call) == []
+    assert wrong(*of_table(framework.twin, name, family)) == []
 
 
 def graph_of(function: Callable[..., Any], x: Any = X, **constants: Any) -> Graph:
