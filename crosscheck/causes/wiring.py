@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from crosscheck.core.operation import Labels
 from crosscheck.core.precision import Array
 
 Wrong = tuple[str, str]
 """The name of a mistake, and a sentence that says what arrives."""
+
+
+ORDERS: dict[str, Callable[[Labels], Labels]] = {
+    f"the labels are {wrong}: each label has to stay with its sample": order
+    for wrong, order in (
+        ("moved by one place against the samples", lambda labels: np.roll(labels, 1, axis=0)),
+        ("moved back by one place against the samples", lambda labels: np.roll(labels, -1, axis=0)),
+        ("in reverse order", lambda labels: labels[::-1].copy()),
+    )
+}
+"""Wrong orders of the labels of a batch, by a sentence."""
 
 
 def same(received: Array, other: Array) -> bool:

@@ -18,7 +18,7 @@ from crosscheck.causes.candidate import Candidate, in_words, recomputed
 from crosscheck.causes.divergence import Divergence
 from crosscheck.causes.evidence import Evidence
 from crosscheck.causes.step_updates import OtherParameters
-from crosscheck.causes.wiring import Wrong, among, rearranged, same
+from crosscheck.causes.wiring import ORDERS, Wrong, among, rearranged, same
 from crosscheck.core.check_layer import Failure
 from crosscheck.core.judge import Judgement
 from crosscheck.core.operation import Labels
@@ -122,7 +122,7 @@ def _connections(layer: str, quantity: str, sent: Mapping[str, Array], step: See
     others = {one: value for (one, other), value in step.trace.items() if other == ending and one not in sent}
     if forward and INPUT not in sent:
         others[INPUT] = step.x
-    right = _all([_named(one, forward) for one in sent])
+    right = " and ".join(dict.fromkeys(_named(one, forward) for one in sent))
     equal = [_named(other, forward) for other in among(received, others)]
     for other in ([" or ".join(equal)] if len(equal) > 1 else []) + equal:
         fix = "connect the layers in the declared order" if forward else "pass gradients back in the reverse order of the layers"
@@ -164,10 +164,6 @@ def _named(layer: str, forward: bool) -> str:
     return f"the output of {layer}" if forward else f"the gradient that {layer} returns"
 
 
-def _all(words: Sequence[str]) -> str:
-    return " and ".join(dict.fromkeys(words))
-
-
 def wrong_values(failure: Failure, step: SeenStep) -> Iterator[Cause]:
     """Yield the mistakes that explain the wrong result of a layer or the loss on the values that it received."""
     evidence, model = Evidence(failure), partial(_candidates, step)
@@ -202,12 +198,11 @@ def _with_other_labels(failure: Failure, step: SeenStep) -> Iterator[Candidate]:
 def _labels(step: SeenStep) -> Iterator[tuple[str, str, Labels]]:
     for which, one in step.earlier.items():
         yield "earlier labels", f"the labels are those of the {which} step: use the labels of each step", one.labels
-    right, name, stays = step.labels, "labels in another order", "each label has to stay with its sample"
-    yield name, f"the labels are moved by one place against the samples: {stays}", np.roll(right, 1, axis=0)
-    yield name, f"the labels are moved back by one place against the samples: {stays}", np.roll(right, -1, axis=0)
-    yield name, f"the labels are in reverse order: {stays}", right[::-1]
+    right, name = step.labels, "labels in another order"
+    for words, reordered in ORDERS.items():
+        yield name, words, reordered(right)
     for order in permutations(range(len(right))) if len(right) <= FEW_SAMPLES else ():
-        yield name, f"the labels are in another order than the samples: {stays}", right[list(order)]
+        yield name, "the labels are in another order than the samples: each label has to stay with its sample", right[list(order)]
 
 
 def _with_other_parameters(failure: Failure, step: SeenStep) -> Iterator[Candidate]:

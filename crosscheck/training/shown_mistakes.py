@@ -14,6 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from crosscheck.causes.scale import NEIGHBOURS, with_few_digits
+from crosscheck.causes.wiring import ORDERS
 from crosscheck.core.formats import BRAIN_CUT, LOWER, Format
 from crosscheck.core.operation import Arrays, Labels
 from crosscheck.core.precision import Array, Bound
@@ -51,20 +52,12 @@ def _batches(step: ShownStep) -> Iterator[tuple[str, str, Change]]:
             words = f"the {end} {samples} left out: the loss and its gradients have to include every sample of the batch"
             yield "sample left out", words, partial(_without, count, end)
     for words, order in ORDERS.items():
-        yield "labels in another order", f"{words}: each label has to stay with its sample", partial(_ordered, order)
+        yield "labels in another order", words, partial(_ordered, order)
     if step.batches:
         for which, index in (("first", 0), ("previous", -1)):
             yield "earlier batch", f"the step uses the batch of the {which} step: use the batch that it is given", partial(_earlier, index, True)
             words = f"the step uses the labels of the {which} step: use the labels that it is given"
             yield "earlier labels", words, partial(_earlier, index, False)
-
-
-ORDERS: dict[str, Callable[[Labels], Labels]] = {
-    "the labels are moved by one place against the samples": lambda labels: np.roll(labels, 1, axis=0),
-    "the labels are moved back by one place against the samples": lambda labels: np.roll(labels, -1, axis=0),
-    "the labels are in reverse order": lambda labels: labels[::-1].copy(),
-}
-"""Wrong orders of the labels of a batch, by a sentence."""
 
 
 def _without(count: int, end: str, step: ShownStep) -> tuple[Array, Labels] | None:
